@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: LGPL-2.1-only
+# shellcheck shell=sh disable=SC2034
+#
+# Sourced by run.sh and shell.sh: the folder of a run, its overlay, its disk and QEMU's command line.
+
+box_src=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$box_src/../.." && pwd)
+build=${BOX_BUILD:-$top/build/box}
+out=${BOX_OUT:-$build/out}
+stage=${BOX_STAGE:-$top/build/stage}
+mem=${BOX_MEM:-4096}
+
+box_die() {
+    echo "box: $*" >&2
+    exit 2
+}
+
+# One box per folder: a second run in the same one would overwrite the first one's disk under its feet.
+box_claim_out() {
+    mkdir -p "$out"
+    exec 8>"$out/.lock"
+    flock -n 8 || box_die "another box runs in $out; give this one its own folder with BOX_OUT=..."
+}
+
+# The shared libraries of the staged programs that the base does not have.
+overlay_libraries() {
+    find "$1" -type f \( -perm /111 -o -name '*.so*' \) ! -path "$1/box/*" | while read -r elf; do
+        ldd "$elf" 2>/dev/null | awk -v elf="${elf#"$1"}" '
+            /not found/ { print "box: " elf " needs " $1 ", which this host lacks" > "/dev/stderr" }
+            $2 == "=>" && $3 ~ /^\// { print $3 }'
+    done | sort -u | while read -r lib; do
+        name=${lib##*/}
+        grep -qx "usr/lib/x86_64-linux-gnu/$name" "$build/base.list" && continue
+        mkdir -p "$1/usr/lib/x86_64-linux-gnu"
+        [ -e "$1/usr/lib/x86_64-linux-gnu/$name" ] || cp -L "$lib" "$1/usr/lib/x86_64-linux-gnu/$name"
+    done
+}
+
+# box_overlay: starts $out/overlay with what every dom0 gets: its init, users, the staged tree.
+# lib, bin and sbin of the base are links into /usr: a staged /lib/... has to follow them.
+box_overlay() {
+    tree=$out/overlay
+    rm -rf "$tree"
+    mkdir -p "$tree/etc" "$tree/box"
+    if [ -d "$stage" ]; then
+        cp -a "$stage/." "$tree/"
+        for name in bin sbin lib lib64; do
+            [ -d "$tree/$name" ] && [ ! -L "$tree/$name" ] || continue
+            mkdir -p "$tree/usr/$name"
+            cp -a "$tree/$name/." "$tree/usr/$name/"
+            rm -rf "${tree:?}/$name"
+        done
+    fi
+    overlay_libraries "$tree"
+    cp "$box_src/dom0/init" "$tree/init"
+    cp "$box_src/dom0/passwd" "$box_src/dom0/group" "$tree/etc/"
+    printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files\n' >"$tree/etc/nsswitch.conf"
+    printf '127.0.0.1 localhost\n' >"$tree/etc/hosts"
+    cp "$box_src/lib.sh" "$box_src/dom0/runner" "$tree/box/"
+}
+
+# box_machine: packs the overlay behind the base, makes an empty disk and sets $qemu.
+# Why each flag: README.md.
+box_machine() {
+    python3 "$box_src/mkcpio.py" "$out/overlay" "$out/overlay.cpio" || exit 2
+    cat "$build/base.cpio" "$out/overlay.cpio" >"$out/initrd"
+    rm -rf "$out/overlay" "$out/overlay.cpio" "$out/disk.img"
+    truncate -s "${BOX_DISK:-8G}" "$out/disk.img"
+    mke2fs -q -F -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 "$out/disk.img" ||
+        box_die "mke2fs failed on $out/disk.img"
+    cpu=EPYC,+svm,+npt,-smap,-smep,-monitor,-rdtscp${BOX_CPU_EXTRA:+,$BOX_CPU_EXTRA}
+}
+
+xen_line="console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M dom0_max_vcpus=1 cpuidle=0 \
+loglvl=warning guest_loglvl=warning${BOX_XEN_EXTRA:+ $BOX_XEN_EXTRA}"
+dom0_line="console=hvc0 loglevel=4 mitigations=off panic=1${BOX_LINUX_EXTRA:+ $BOX_LINUX_EXTRA}"
+
+# box_qemu ARG...: runs "$@ QEMU-COMMAND-LINE".
+box_qemu() {
+    "$@" qemu-system-x86_64 -accel tcg,thread=multi -cpu "$cpu" -smp 2 -m "$mem" \
+        -no-reboot -display none -monitor none -nic none \
+        -kernel "$build/xen" -append "$xen_line" -initrd "$build/vmlinux $dom0_line,$out/initrd" \
+        -drive "file=$out/disk.img,format=raw,if=ide" $serial
+}
