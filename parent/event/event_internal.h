@@ -20,8 +20,8 @@
  *   - An Active struct must stay where it is.  Deregister an fd before closing it.
  *   - One-shot kinds (time, child, immediate) are Idle again when their callback is entered.
  *
- * LOCK.  One recursive mutex per ctx.  All functions here take it themselves.  The core calls back
- * with the lock held exactly once.  The wait for events is done without it.
+ * LOCK.  One recursive mutex per ctx.  All functions here take it themselves, but for two that say
+ * so.  The core calls back with the lock held exactly once.  Events are waited for without it.
  *
  * ORDER.  An egc belongs to one thread on its way through the core: it lives from entry to exit.
  * What must reach the user of the core (completion of an ao, progress, events) is queued in the egc
@@ -147,7 +147,7 @@ struct libxl__egc {
 };
 
 void libxl__egc_init(libxl__egc *egc, libxl_ctx *ctx);
-/* Runs what is queued, and what that queues, then frees the gc.  Never called with the lock held. */
+/* Runs what is queued, and what that queues, then frees the gc.  Not to be called locked. */
 void libxl__egc_cleanup(libxl__egc *egc);
 
 /* A callback as soon as the present one has returned to the core: locked, never nested. */
@@ -230,7 +230,7 @@ int libxl__ao_progress_report(libxl__egc *egc, libxl__ao *ao, const libxl_asyncp
                               libxl_event *ev);
 
 /* A part of an operation with memory of its own; it aborts with its parent and cannot be completed.
- * Free it before the operation is complete. */
+ * Free it before completing the operation (asserted). */
 libxl__ao *libxl__nested_ao_create(libxl__ao *parent);
 void libxl__nested_ao_free(libxl__ao *child);
 
@@ -254,7 +254,8 @@ static inline int libxl__ao_abortable_isregistered(const libxl__ao_abortable *ab
 
 /* 0 or ERROR_ABORTED: for operations to ask at a convenient point. */
 int libxl__ao_aborting(libxl__ao *ao);
-/* Ask for the end of ao.  0; ERROR_ABORTED if asked before; ERROR_NOTFOUND if it is complete. */
+/* Ask for the end of ao.  0; ERROR_ABORTED if asked before; ERROR_NOTFOUND if it is complete.
+ * Call it with the lock held exactly once (as in any callback). */
 int libxl__ao_abort(libxl__egc *egc, libxl__ao *ao);
 /* The same for an operation known by its how only; NULL: the first synchronous one. */
 int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how);
@@ -395,7 +396,7 @@ moat_loop_stats moat_loop_get_stats(libxl_ctx *ctx);
 #define EGC_FREE libxl__egc_cleanup(egc)
 
 /* The frame of an initiating function that is called unlocked and without an egc:
- *     AO_CREATE(ctx, domid, ao_how);  ...;  return AO_INPROGRESS;  or  return AO_CREATE_FAIL(rc); */
+ *     AO_CREATE(ctx, domid, ao_how); ...; return AO_INPROGRESS; or: return AO_CREATE_FAIL(rc); */
 #define AO_CREATE(ctx, domid, ao_how) \
     libxl__ctx_lock(ctx); \
     libxl__ao *ao = libxl__ao_create((ctx), (domid), (ao_how)); \
