@@ -139,6 +139,8 @@ build_base() {
         >"$work/elf"
     # shellcheck disable=SC2046  # paths of our own making, without blanks
     install_libraries $(cat "$work/elf")
+    # Opened by name at run time, by pthread_cancel.
+    cp -L /lib/x86_64-linux-gnu/libgcc_s.so.1 "$tree/$libdir/"
     make_guest
     cat >"$work/spec" <<EOF
 node dev/console c 5 1 600

@@ -242,14 +242,22 @@ guest_destroy() {
 
 # verify_stream FILE: Debian's verify-stream-v2 accepts it (an image of xl, with its header).
 verify_stream() {
-    PYTHONPATH=/usr/lib/xen-4.17/lib/python verify-stream-v2 --xl -i "$1"
+    PYTHONPATH=/usr/lib/xen-4.17/lib/python verify-stream-v2 -f xl -i "$1"
 }
 
-# box_put FILE [NAME]: hands a file (up to some MiB) out to the host: build/box/out/CASE/NAME.
+# box_put FILE [NAME]: hands a file out to the host: build/box/out/CASE/NAME. Small ones go over the serial port
+# at once (20 KiB/s) and survive a crash of dom0; others lie on the disk until the machine is off.
 box_put() {
-    base64 "$1" | awk -v head="@@box data $BOX_CASE ${2:-${1##*/}} " '
-        BEGIN { print head }
-        { print head $0 }' >/run/box/out
+    box_name=${2:-${1##*/}}
+    if [ "$(wc -c <"$1")" -gt 65536 ]; then
+        mkdir -p "/disk/.put/$BOX_CASE"
+        cp "$1" "/disk/.put/$BOX_CASE/$box_name"
+        return
+    fi
+    # Flushed line by line, for only a line up to PIPE_BUF stays in one piece beside other writers.
+    base64 "$1" | awk -v head="@@box data $BOX_CASE $box_name " '
+        BEGIN { print head; fflush() }
+        { print head $0; fflush() }' >/run/box/out
 }
 
 box_cleanup() {

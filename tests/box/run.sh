@@ -77,6 +77,11 @@ box_machine
 serial="-serial file:$out/console.log -serial file:$out/out"
 status=0
 box_qemu python3 "$box_src/collect.py" "$out" "${BOX_TIMEOUT:-$total}" "${BOX_BOOT_SECONDS:-120}" || status=$?
+if debugfs -R "stat /.put" "$out/disk.img" 2>/dev/null | grep -q directory; then
+    mkdir -p "$out/put"
+    debugfs -R "rdump /.put $out/put" "$out/disk.img" >/dev/null 2>&1 || :
+    cp -r "$out/put/.put/." "$out/" && rm -rf "$out/put"
+fi
 # After a failure the disk may tell more (debugfs reads it); otherwise the two take much room.
 rm -f "$out/initrd"
 [ $status -ne 0 ] || [ "${BOX_KEEP:-0}" = 1 ] || rm -f "$out/disk.img"
