@@ -50,6 +50,13 @@ int call_execute(struct call_ctx *ctx, const struct msg_CALL *in, struct msg_CAL
  */
 long call_own(enum hv_row row);
 
+/*
+ * Does the running Xen speak the domctl and sysctl versions that the table was compiled with?
+ * 0; -EACCES: no, why names both numbers; other -errno: Xen does not let us ask.  hv_open() of the
+ * real hypervisor calls it; nothing else needs to.
+ */
+int hv_check_version(char why[128]);
+
 /* max_pages of a domain: max_gpfn + 1 for PVH (pass MAXIMUM_GPFN's answer).  A PV guest chooses the
  * size of its p2m itself: pass its max_pages of getdomaininfo; the result allows for holes. */
 uint64_t call_max_pages(enum guest_type guest, uint64_t pages);
