@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /* Asynchronous operations: their life, completion, progress, parts. */
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,6 +18,7 @@ void libxl__ao_unref(libxl__ao *ao)
     if (--ao->refs)
         return;
     assert(LIST_EMPTY(&ao->abortables));
+    libxl_event_free(ao->gc.owner, ao->end);
     libxl__gc_free_all(&ao->gc);
     free(ao);
 }
@@ -56,20 +56,15 @@ static libxl__ao *ao_new(libxl_ctx *ctx, uint32_t domid)
 static void deliver_completion(libxl__egc *egc, libxl__egc_item *item)
 {
     libxl__ao *ao = CONTAINER_OF(item, libxl__ao, item);
+    libxl_event *end = ao->end;
     EGC_GC;
-    libxl_event *ev;
 
-    if (ao->how.callback) {
-        ao->how.callback(CTX, ao->rc, ao->how.u.for_callback);
+    if (end) {
+        ao->end = NULL;
+        end->u.operation_complete.rc = ao->rc;
+        CTX->hooks.event_occurs(CTX->user, end);
     } else {
-        ev = libxl__event_new(CTX, LIBXL_EVENT_TYPE_OPERATION_COMPLETE, ao->domid,
-                              ao->how.u.for_event);
-        if (ev) {
-            ev->u.operation_complete.rc = ao->rc;
-            CTX->hooks.event_occurs(CTX->user, ev);
-        } else {
-            libxl__disaster(CTX, ENOMEM, "the completion of an operation cannot be told");
-        }
+        ao->how.callback(CTX, ao->rc, ao->how.u.for_callback);
     }
     CTX_LOCK;
     libxl__ao_unref(ao);
@@ -117,6 +112,14 @@ libxl__ao *libxl__ao_create(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_
     ao = ao_new(ctx, domid);
     if (!ao)
         return NULL;
+    if (ao_how && !ao_how->callback) {
+        ao->end = libxl__event_new(ctx, LIBXL_EVENT_TYPE_OPERATION_COMPLETE, domid,
+                                   ao_how->u.for_event);
+        if (!ao->end) {
+            libxl__ao_unref(ao);
+            return NULL;
+        }
+    }
     libxl__ctx_lock(ctx);
     ao->in_initiator = true;
     libxl__ao_ref(ao);                          /* one for the initiator, one until it is told */

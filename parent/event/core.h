@@ -61,6 +61,7 @@ struct libxl__ao {
     unsigned nested;                            /* it cannot complete before these are */
     uint32_t domid;
     libxl_asyncop_how how;
+    libxl_event *end;                           /* made in advance if the end is told by one */
     LIST_HEAD(, libxl__ao_abortable) abortables;
     LIST_ENTRY(libxl__ao) entry;
 };

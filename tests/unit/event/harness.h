@@ -23,7 +23,7 @@
 #include "parent/event/core.h"
 
 static libxl_ctx *ctx;
-static libxl__gc gc[1];
+static libxl__gc tgc[1];
 static char last_log[1024];
 static int disasters;
 static libxl_event *last_event;
@@ -43,7 +43,7 @@ static inline int count_fds(void)
 
 static inline void take_log(void *user, int level, const char *msg)
 {
-    assert_ptr_equal(user, gc);
+    assert_ptr_equal(user, tgc);
     if (level > LIBXL__LOG_DEBUG)
         snprintf(last_log, sizeof(last_log), "%s", msg);
 }
@@ -70,8 +70,8 @@ static inline int set_up(void **state)
     disasters = 0;
     last_event = NULL;
     fds_before = count_fds();
-    assert_int_equal(moat_ctx_alloc(&ctx, &hooks, gc), 0);
-    libxl__gc_init(gc, ctx);
+    assert_int_equal(moat_ctx_alloc(&ctx, &hooks, tgc), 0);
+    libxl__gc_init(tgc, ctx);
     assert_int_equal(count_fds(), fds_before + 1);      /* the epoll descriptor, nothing else */
     return 0;
 }
@@ -80,7 +80,7 @@ static inline int tear_down(void **state)
 {
     (void)state;
     assert_int_equal(count_fds(), fds_before + 1);
-    libxl__gc_free_all(gc);
+    libxl__gc_free_all(tgc);
     moat_ctx_free(ctx);
     assert_int_equal(count_fds(), fds_before);
     return 0;

@@ -45,7 +45,7 @@ static void fork_kid(struct kid *k, int status)
 {
     POISON(*k);
     k->deaths = k->kills = k->kill_rc = 0;
-    k->pid = libxl__ev_child_fork(gc, &k->ev, on_death);
+    k->pid = libxl__ev_child_fork(tgc, &k->ev, on_death);
     if (!k->pid) {
         if (status < 0)
             for (;;)
@@ -136,7 +136,7 @@ static int adopt(struct kid *k, pid_t pid, libxl__ev_child_kill *hook)
     POISON(*k);
     k->deaths = k->kills = k->kill_rc = 0;
     k->pid = pid;
-    return libxl__ev_child_adopt(gc, &k->ev, pid, on_death, hook, k);
+    return libxl__ev_child_adopt(tgc, &k->ev, pid, on_death, hook, k);
 }
 
 /* ---------- tests ---------- */
@@ -178,16 +178,16 @@ static void the_forked_child_has_a_dead_ctx_that_cannot_harm_the_parents(void **
 
     (void)state;
     assert_int_equal(pipe2(p, O_CLOEXEC), 0);
-    assert_int_equal(libxl__ev_fd_register(gc, &ev, NULL, p[0], POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &ev, NULL, p[0], POLLIN), 0);
     k.deaths = 0;
-    k.pid = libxl__ev_child_fork(gc, &k.ev, on_death);
+    k.pid = libxl__ev_child_fork(tgc, &k.ev, on_death);
     if (!k.pid) {
         bad = ctx->epfd != -1 || ctx->lock_depth != 1;
         _exit(bad);
     }
     turns_until(&k.deaths, 1);
     assert_int_equal(k.status, 0);
-    libxl__ev_fd_deregister(gc, &ev);
+    libxl__ev_fd_deregister(tgc, &ev);
     assert_string_equal(last_log, "");                  /* it was still in the epoll set */
     close(p[0]);
     close(p[1]);
@@ -206,7 +206,7 @@ static void b4_a_child_that_cannot_be_watched_is_not_left_alive(void **state)
     lim.rlim_cur = (rlim_t)spare + 1;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &lim), 0);
     POISON(k);
-    k.pid = libxl__ev_child_fork(gc, &k.ev, on_death);
+    k.pid = libxl__ev_child_fork(tgc, &k.ev, on_death);
     if (!k.pid)
         for (;;)
             pause();
@@ -434,7 +434,7 @@ static void helper_end(libxl__egc *egc, struct helper_op *h, int rc)
 {
     if (!h->rc)
         h->rc = rc;
-    libxl__ev_time_deregister(gc, &h->deadline);
+    libxl__ev_time_deregister(tgc, &h->deadline);
     if (libxl__ev_child_inuse(&h->ch)) {
         kill(h->ch.pid, SIGKILL);
         return;
@@ -462,7 +462,7 @@ static void helper_start(struct helper_op *h, int deadline_ms)
     POISON(*h);
     h->rc = h->ends = 0;
     op_start(&h->op);
-    pid = libxl__ev_child_fork(gc, &h->ch, helper_died);
+    pid = libxl__ev_child_fork(tgc, &h->ch, helper_died);
     if (!pid)
         for (;;)
             pause();

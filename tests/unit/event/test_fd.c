@@ -53,12 +53,12 @@ static void open_pipe(struct source *s)
 static void open_source(struct source *s, short events)
 {
     open_pipe(s);
-    assert_int_equal(libxl__ev_fd_register(gc, &s->ev, on_fd, s->r, events), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &s->ev, on_fd, s->r, events), 0);
 }
 
 static void close_source(struct source *s)
 {
-    libxl__ev_fd_deregister(gc, &s->ev);
+    libxl__ev_fd_deregister(tgc, &s->ev);
     if (s->r >= 0)
         close(s->r);
     if (s->w >= 0)
@@ -86,9 +86,9 @@ static void init_makes_poisoned_memory_idle(void **state)
     POISON(ev);
     libxl__ev_fd_init(&ev);
     assert_false(libxl__ev_fd_isregistered(&ev));
-    libxl__ev_fd_deregister(gc, &ev);
+    libxl__ev_fd_deregister(tgc, &ev);
     libxl__ev_fd_init(&ev);
-    libxl__ev_fd_deregister(gc, &ev);
+    libxl__ev_fd_deregister(tgc, &ev);
     assert_false(libxl__ev_fd_isregistered(&ev));
 }
 
@@ -99,7 +99,7 @@ static void register_never_calls_back_and_the_loop_does(void **state)
     (void)state;
     open_pipe(&s);
     feed(&s);
-    assert_int_equal(libxl__ev_fd_register(gc, &s.ev, on_fd, s.r, POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &s.ev, on_fd, s.r, POLLIN), 0);
     assert_true(libxl__ev_fd_isregistered(&s.ev));
     assert_int_equal(s.calls, 0);
     turn();
@@ -120,8 +120,8 @@ static void deregister_is_idempotent_and_final(void **state)
     (void)state;
     open_source(&s, POLLIN);
     feed(&s);
-    libxl__ev_fd_deregister(gc, &s.ev);
-    libxl__ev_fd_deregister(gc, &s.ev);
+    libxl__ev_fd_deregister(tgc, &s.ev);
+    libxl__ev_fd_deregister(tgc, &s.ev);
     turn();
     assert_int_equal(s.calls, 0);
     close_source(&s);
@@ -136,7 +136,7 @@ static void deregister_all(libxl__egc *egc, struct source *s)
 
     (void)egc, (void)s;
     for (i = 0; i < N; i++)
-        libxl__ev_fd_deregister(gc, &many[i].ev);
+        libxl__ev_fd_deregister(tgc, &many[i].ev);
 }
 
 static void t5_callback_may_deregister_all_others_and_itself(void **state)
@@ -189,7 +189,7 @@ static void reopen_others(libxl__egc *egc, struct source *s)
     (void)egc;
     if (!libxl__ev_fd_isregistered(&other->ev) || reopened.r >= 0)
         return;
-    libxl__ev_fd_deregister(gc, &other->ev);
+    libxl__ev_fd_deregister(tgc, &other->ev);
     assert_int_equal(pipe2(p, O_CLOEXEC | O_NONBLOCK), 0);
     assert_int_equal(dup3(p[0], other->r, O_CLOEXEC), other->r);
     assert_int_equal(dup3(p[1], other->w, O_CLOEXEC), other->w);
@@ -200,7 +200,7 @@ static void reopen_others(libxl__egc *egc, struct source *s)
     reopened.calls = 0;
     reopened.then = NULL;
     feed(&reopened);                                    /* ready, but not what was reported */
-    assert_int_equal(libxl__ev_fd_register(gc, &reopened.ev, on_fd, reopened.r, POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &reopened.ev, on_fd, reopened.r, POLLIN), 0);
 }
 
 static void t1_fd_closed_and_reopened_in_the_same_turn_gets_no_stale_event(void **state)
@@ -219,7 +219,7 @@ static void t1_fd_closed_and_reopened_in_the_same_turn_gets_no_stale_event(void 
     assert_int_equal(reopened.calls, 0);
     turn();
     assert_int_equal(reopened.calls, 1);
-    libxl__ev_fd_deregister(gc, &reopened.ev);
+    libxl__ev_fd_deregister(tgc, &reopened.ev);
     for (i = 0; i < 2; i++)
         close_source(&many[i]);
 }
@@ -233,7 +233,7 @@ static void closing_before_deregistering_is_survived_and_logged(void **state)
     close(s.r);
     s.r = -1;
     turn();
-    libxl__ev_fd_deregister(gc, &s.ev);
+    libxl__ev_fd_deregister(tgc, &s.ev);
     assert_non_null(strstr(last_log, "closed before it was deregistered"));
     assert_int_equal(s.calls, 0);
     close_source(&s);
@@ -252,7 +252,7 @@ static void callbacks_never_see_readiness_that_another_took(void **state)
     (void)state;
     open_source(&a, POLLIN);
     b = (struct source){ .r = dup(a.r), .w = -1 };
-    assert_int_equal(libxl__ev_fd_register(gc, &b.ev, on_fd, b.r, POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &b.ev, on_fd, b.r, POLLIN), 0);
     a.then = b.then = drain_self;
     feed(&a);
     turn();
@@ -284,29 +284,29 @@ static void t6_three_ev_fds_share_one_fd_with_in_out_and_pri(void **state)
 
     (void)state;
     tcp_pair(sv);
-    assert_int_equal(libxl__ev_fd_register(gc, &in.ev, on_fd, sv[0], POLLIN), 0);
-    assert_int_equal(libxl__ev_fd_register(gc, &out.ev, on_fd, sv[0], POLLOUT), 0);
-    assert_int_equal(libxl__ev_fd_register(gc, &pri.ev, on_fd, sv[0], POLLPRI), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &in.ev, on_fd, sv[0], POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &out.ev, on_fd, sv[0], POLLOUT), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &pri.ev, on_fd, sv[0], POLLPRI), 0);
     turn();
     assert_true(in.calls == 0 && out.calls == 1 && pri.calls == 0);
     assert_int_equal(out.revents, POLLOUT);
 
     assert_int_equal(send(sv[1], "o", 1, MSG_OOB), 1);
-    assert_int_equal(libxl__ev_fd_modify(gc, &out.ev, 0), 0);
+    assert_int_equal(libxl__ev_fd_modify(tgc, &out.ev, 0), 0);
     turn();
     assert_true(out.calls == 1 && pri.calls == 1);
     assert_int_equal(pri.revents, POLLPRI);
-    libxl__ev_fd_deregister(gc, &pri.ev);
+    libxl__ev_fd_deregister(tgc, &pri.ev);
 
     in.calls = 0;
     assert_int_equal(send(sv[1], "i", 1, 0), 1);
     turn();
     assert_true(in.calls == 1 && out.calls == 1 && pri.calls == 1);
     assert_int_equal(in.revents, POLLIN);
-    libxl__ev_fd_deregister(gc, &in.ev);
+    libxl__ev_fd_deregister(tgc, &in.ev);
     turn();
     assert_int_equal(in.calls, 1);
-    libxl__ev_fd_deregister(gc, &out.ev);
+    libxl__ev_fd_deregister(tgc, &out.ev);
     close(sv[0]);
     close(sv[1]);
 }
@@ -319,10 +319,10 @@ static void overlapping_events_on_one_fd_are_refused_without_effect(void **state
     open_source(&a, POLLIN);
     b = (struct source){ .r = -1, .w = -1 };
     POISON(b.ev);
-    assert_int_equal(libxl__ev_fd_register(gc, &b.ev, on_fd, a.r, POLLIN | POLLPRI), ERROR_INVAL);
+    assert_int_equal(libxl__ev_fd_register(tgc, &b.ev, on_fd, a.r, POLLIN | POLLPRI), ERROR_INVAL);
     assert_false(libxl__ev_fd_isregistered(&b.ev));
-    assert_int_equal(libxl__ev_fd_register(gc, &b.ev, on_fd, a.r, POLLPRI), 0);
-    assert_int_equal(libxl__ev_fd_modify(gc, &b.ev, POLLIN), ERROR_INVAL);
+    assert_int_equal(libxl__ev_fd_register(tgc, &b.ev, on_fd, a.r, POLLPRI), 0);
+    assert_int_equal(libxl__ev_fd_modify(tgc, &b.ev, POLLIN), ERROR_INVAL);
     assert_int_equal(b.ev.events, POLLPRI);
     feed(&a);
     turn();
@@ -339,10 +339,10 @@ static void failed_modify_and_failed_register_change_nothing(void **state)
     open_source(&a, POLLIN);
     open_pipe(&b);
     epoll_ctl_errno = ENOMEM;
-    assert_int_equal(libxl__ev_fd_modify(gc, &a.ev, POLLIN | POLLPRI), ERROR_NOMEM);
-    assert_int_equal(libxl__ev_fd_register(gc, &b.ev, on_fd, b.r, POLLIN), ERROR_NOMEM);
+    assert_int_equal(libxl__ev_fd_modify(tgc, &a.ev, POLLIN | POLLPRI), ERROR_NOMEM);
+    assert_int_equal(libxl__ev_fd_register(tgc, &b.ev, on_fd, b.r, POLLIN), ERROR_NOMEM);
     epoll_ctl_errno = ENOSPC;
-    assert_int_equal(libxl__ev_fd_register(gc, &b.ev, on_fd, b.r, POLLIN), ERROR_FAIL);
+    assert_int_equal(libxl__ev_fd_register(tgc, &b.ev, on_fd, b.r, POLLIN), ERROR_FAIL);
     epoll_ctl_errno = 0;
     assert_int_equal(a.ev.events, POLLIN);
     assert_false(libxl__ev_fd_isregistered(&b.ev));
@@ -350,7 +350,7 @@ static void failed_modify_and_failed_register_change_nothing(void **state)
     feed(&b);
     turn();
     assert_true(a.calls == 1 && b.calls == 0);
-    assert_int_equal(libxl__ev_fd_register(gc, &b.ev, on_fd, b.r, POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &b.ev, on_fd, b.r, POLLIN), 0);
     turn();
     assert_true(a.calls == 2 && b.calls == 1);
     close_source(&a);
@@ -368,11 +368,11 @@ static void events_zero_means_silence_until_modified(void **state)
     s.w = -1;
     turn();
     assert_int_equal(s.calls, 0);                       /* not even the hangup */
-    assert_int_equal(libxl__ev_fd_modify(gc, &s.ev, POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_modify(tgc, &s.ev, POLLIN), 0);
     turn();
     assert_int_equal(s.calls, 1);
     assert_int_equal(s.revents, POLLIN | POLLHUP);
-    assert_int_equal(libxl__ev_fd_modify(gc, &s.ev, 0), 0);
+    assert_int_equal(libxl__ev_fd_modify(tgc, &s.ev, 0), 0);
     turn();
     assert_int_equal(s.calls, 1);
     close_source(&s);
@@ -392,7 +392,7 @@ static void t7_hangup_alone_and_error_alone_are_delivered(void **state)
     close_source(&r);
 
     open_pipe(&w);
-    assert_int_equal(libxl__ev_fd_register(gc, &w.ev, on_fd, w.w, POLLPRI), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &w.ev, on_fd, w.w, POLLPRI), 0);
     close(w.r);
     w.r = -1;
     turn();
@@ -413,14 +413,14 @@ static void regular_files_are_always_ready_as_with_poll(void **state)
     (void)state;
     f.r = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     assert_true(f.r >= 0);
-    assert_int_equal(libxl__ev_fd_register(gc, &f.ev, on_fd, f.r, POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_register(tgc, &f.ev, on_fd, f.r, POLLIN), 0);
     assert_int_equal(moat_loop_run_once(ctx, -1), 0);   /* does not sleep */
     assert_int_equal(f.calls, 1);
     assert_int_equal(f.revents, POLLIN);
-    assert_int_equal(libxl__ev_fd_modify(gc, &f.ev, 0), 0);
+    assert_int_equal(libxl__ev_fd_modify(tgc, &f.ev, 0), 0);
     turn();
     assert_int_equal(f.calls, 1);
-    assert_int_equal(libxl__ev_fd_modify(gc, &f.ev, POLLIN), 0);
+    assert_int_equal(libxl__ev_fd_modify(tgc, &f.ev, POLLIN), 0);
     f.then = deregister_self;
     turn();
     turn();
@@ -434,8 +434,8 @@ static void a_number_that_is_no_fd_is_refused(void **state)
 
     (void)state;
     POISON(ev);
-    assert_int_equal(libxl__ev_fd_register(gc, &ev, on_fd, -1, POLLIN), ERROR_INVAL);
-    assert_int_equal(libxl__ev_fd_register(gc, &ev, on_fd, 0x7fffffff, POLLIN), ERROR_INVAL);
+    assert_int_equal(libxl__ev_fd_register(tgc, &ev, on_fd, -1, POLLIN), ERROR_INVAL);
+    assert_int_equal(libxl__ev_fd_register(tgc, &ev, on_fd, 0x7fffffff, POLLIN), ERROR_INVAL);
     assert_false(libxl__ev_fd_isregistered(&ev));
 }
 

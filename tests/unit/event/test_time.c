@@ -103,10 +103,10 @@ static void init_makes_poisoned_memory_idle(void **state)
 {
     (void)state;
     assert_false(libxl__ev_time_isregistered(&T[0].ev));
-    libxl__ev_time_deregister(gc, &T[0].ev);
+    libxl__ev_time_deregister(tgc, &T[0].ev);
     rel(&T[0], 10);
-    libxl__ev_time_deregister(gc, &T[0].ev);
-    libxl__ev_time_deregister(gc, &T[0].ev);
+    libxl__ev_time_deregister(tgc, &T[0].ev);
+    libxl__ev_time_deregister(tgc, &T[0].ev);
     pass_ms(100);
     assert_int_equal(T[0].calls, 0);
 }
@@ -133,9 +133,9 @@ static void timers_fire_in_order_of_time_then_of_registration(void **state)
 /* T2: one callback takes two others out, puts three new ones in, and itself. */
 static void t2_then(struct timer *t)
 {
-    libxl__ev_time_deregister(gc, &T[1].ev);
-    libxl__ev_time_deregister(gc, &T[2].ev);
-    libxl__ev_time_deregister(gc, &t->ev);
+    libxl__ev_time_deregister(tgc, &T[1].ev);
+    libxl__ev_time_deregister(tgc, &T[2].ev);
+    libxl__ev_time_deregister(tgc, &t->ev);
     assert_false(libxl__ev_time_isregistered(&T[1].ev));
     rel(&T[3], 0);
     rel(&T[4], 5);
@@ -167,7 +167,7 @@ static void t4_a_timer_deregistered_when_due_does_not_fire(void **state)
     rel(&T[0], 10);
     rel(&T[1], 10);
     fake_now_ns += 50000000;
-    libxl__ev_time_deregister(gc, &T[0].ev);
+    libxl__ev_time_deregister(tgc, &T[0].ev);
     rel(&T[0], 1000);                                   /* the same struct, anew */
     turn();
     assert_string_equal(order, "1");
@@ -222,8 +222,8 @@ static void b2_b3_abort_ends_relative_and_absolute_timers_once(void **state)
     assert_int_equal(op_abort(&op), 0);
     assert_true(T[0].calls == 1 && T[0].rc == ERROR_ABORTED);
     assert_true(T[1].calls == 1 && T[1].rc == ERROR_ABORTED);
-    libxl__ev_time_deregister(gc, &T[0].ev);            /* B2: was a second removal */
-    libxl__ev_time_deregister(gc, &T[1].ev);
+    libxl__ev_time_deregister(tgc, &T[0].ev);            /* B2: was a second removal */
+    libxl__ev_time_deregister(tgc, &T[1].ev);
     pass_ms(2000000);
     assert_int_equal(T[0].calls + T[1].calls, 2);
 }
@@ -270,9 +270,9 @@ static void extreme_times_are_clamped(void **state)
     rel(&T[2], 0x7fffffff);
     turn();
     assert_string_equal(order, "1");
-    libxl__ev_time_deregister(gc, &T[2].ev);
+    libxl__ev_time_deregister(tgc, &T[2].ev);
     assert_int_equal(libxl__time_poll_ms(ctx, -1), 0x7fffffff);
-    libxl__ev_time_deregister(gc, &T[0].ev);
+    libxl__ev_time_deregister(tgc, &T[0].ev);
     assert_int_equal(libxl__time_poll_ms(ctx, -1), -1);
 }
 
