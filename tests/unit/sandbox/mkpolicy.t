@@ -11,9 +11,9 @@ ok() { # status, name
     if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; failed=1; fi
 }
 
-# refuses NAME PATTERN TEXT: this text is refused with this message for line 2
+# refuses NAME PATTERN TEXT [FIRST]: this text is refused with this message for line 2
 refuses() {
-    printf '# a comment\n%s\n' "$3" > "$dir/p.policy"
+    printf '%s\n%s\n' "${4:-# a comment}" "$3" > "$dir/p.policy"
     "$mkpolicy" "$dir/p.policy" --header "$dir/h" --golden "$dir/g" 2> "$dir/err"
     [ $? = 1 ] && grep -q "p.policy:2: .*$2" "$dir/err"
     r=$?
@@ -32,7 +32,7 @@ refuses "a comparison without a value" "value is missing" "allow read arg0 =="
 refuses "a value outside of the mask" "never true" "allow mmap arg2 & 4 == 2"
 refuses "text after the rule" "not expected" "allow read arg0 == 1 or arg0 == 2"
 refuses "a number of more than 32 bits" "32 bits" "allow read arg0 == 0x100000000"
-refuses "with and without a condition" "unconditional" "allow read, read arg0 == 1"
+refuses "with and without a condition" "unconditional" "allow read arg0 == 1" "allow read"
 
 printf 'allow read\n' > "$dir/p.policy"
 "$mkpolicy" "$dir/p.policy" --header "$dir/h" --golden "$dir/g" 2> "$dir/err"
