@@ -29,6 +29,7 @@ struct parent {
     struct ipc_chan warden;
     libxl__ev_fd warden_ev;
     struct xs_handle *xsh;
+    const moat_xs_ops *xs_ops;
     struct job_list jobs;
     struct ipc_frame frame;         /* the one being handled: a job never keeps it */
     bool ended;                     /* the warden's channel is gone: leave */
@@ -70,6 +71,11 @@ struct job {
 /* From the member of a job that a callback is given. */
 #define CONTAINER_OF_JOB(ev, member) \
     ((struct job *)(void *)((char *)(ev) - offsetof(struct job, member)))
+
+/* ---- parent.c */
+
+/* A ctx on p->xsh and p->xs_ops that listens to the warden.  0 or a libxl error code. */
+int parent_attach(struct parent *p, int warden_fd);
 
 /* ---- job.c: life cycle */
 

@@ -23,9 +23,11 @@ static void log_line(void *user, int level, const char *msg)
 
 static void disaster(void *user, const char *msg, int errnoval)
 {
+    struct parent *p = user;
+
     fprintf(stderr, "<2>moatd: %s: %s; leaving, so that all is started anew\n", msg,
             strerror(errnoval));
-    parent.ended = true;
+    p->ended = true;
 }
 
 int parent_prepare(const struct parent_start *start)
@@ -63,7 +65,7 @@ static void warden_frame(libxl__egc *egc, struct parent *p, struct ipc_frame *f)
 
 static void warden_readable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short events, short revents)
 {
-    struct parent *p = &parent;
+    struct parent *p = (void *)((char *)ev - offsetof(struct parent, warden_ev));
     int rc;
 
     while (!p->ended && (rc = ipc_recv(&p->warden, &p->frame))) {
@@ -107,26 +109,33 @@ static int lock_myself(const struct parent_start *start)
     return 0;
 }
 
-int parent_main(const struct parent_start *start)
+int parent_attach(struct parent *p, int warden_fd)
 {
     static const moat_ctx_hooks hooks = {.log = log_line, .disaster = disaster};
-    struct parent *p = &parent;
+    int rc;
 
     LIST_INIT(&p->jobs);
-    p->warden = (struct ipc_chan){.fd = start->warden_fd, .self = PARENT, .peer = WARDEN,
-                                  .phase = PH_RUN, .takes_fds = true};
+    p->ended = false;
+    p->warden = (struct ipc_chan){.fd = warden_fd, .self = PARENT, .peer = WARDEN, .phase = PH_RUN,
+                                  .takes_fds = true};
     libxl__ev_fd_init(&p->warden_ev);
-    if (lock_myself(start) || moat_ctx_alloc(&p->ctx, &hooks, p))
-        return 1;
-    moat_ctx_set_xs(p->ctx, p->xsh, &moat_xs_libxenstore);
-    {
-        EGC_INIT(p->ctx);
-        int rc = libxl__ev_fd_register(gc, &p->warden_ev, warden_readable, start->warden_fd, POLLIN);
+    rc = moat_ctx_alloc(&p->ctx, &hooks, p);
+    if (rc)
+        return rc;
+    moat_ctx_set_xs(p->ctx, p->xsh, p->xs_ops);
+    EGC_INIT(p->ctx);
+    rc = libxl__ev_fd_register(gc, &p->warden_ev, warden_readable, warden_fd, POLLIN);
+    EGC_FREE;
+    return rc;
+}
 
-        EGC_FREE;
-        if (rc)
-            return 1;
-    }
+int parent_main(const struct parent_start *start)
+{
+    struct parent *p = &parent;
+
+    p->xs_ops = &moat_xs_libxenstore;
+    if (lock_myself(start) || parent_attach(p, start->warden_fd))
+        return 1;
     while (!p->ended)
         if (moat_loop_run_once(p->ctx, -1))
             return 1;
