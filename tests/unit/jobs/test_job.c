@@ -31,19 +31,24 @@ static int child_in;                            /* one byte: the exit status of 
 
 static void spawn(void)
 {
-    int fds[2];
+    int fds[2], ready[2];
     char status;
 
     assert_int_equal(pipe(fds), 0);
+    assert_int_equal(pipe(ready), 0);
     child = fork();
     if (!child) {
         /* Nothing of the test's may stay open here, nor cmocka's handlers in force. */
         for (int fd = 3; fd < 256; fd++)
-            if (fd != fds[0])
+            if (fd != fds[0] && fd != ready[1])
                 close(fd);
         signal(SIGSYS, SIG_DFL);
+        close(ready[1]);
         _exit(read(fds[0], &status, 1) == 1 ? status : 77);
     }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &status, 1), 0);
+    close(ready[0]);
     close(fds[0]);
     child_in = fds[1];
 }
