@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "policy/launch/fds.h"
 #include "policy/sandbox/landlock.h"
 
 /* The warden opens its private nodes anew for each job; its root has nothing else, and nothing is
@@ -21,21 +20,11 @@ static int landlock_warden(char why[128])
     return rc;
 }
 
-/* The recorder replaces its state file by rename within the one folder that it was handed. */
-static int landlock_recorder(char why[128])
-{
-    return sandbox_landlock_only(FD_LOG, LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE |
-                                 LANDLOCK_READ_DIR | LANDLOCK_REMOVE_FILE | LANDLOCK_MAKE_REG |
-                                 LANDLOCK_TRUNCATE, why);
-}
-
 static int landlock_for(enum sandbox_kind kind, char why[128])
 {
     switch (kind) {
     case SANDBOX_WARDEN:
         return landlock_warden(why);
-    case SANDBOX_RECORDER:
-        return landlock_recorder(why);
     case SANDBOX_FORKER:
         /* It executes programs: its mount namespace, where nothing else is, limits it. */
         return 0;
