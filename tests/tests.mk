@@ -47,3 +47,13 @@ check-box: stage
 box-shell: stage
 	tests/box/fetch.sh
 	tests/box/shell.sh
+
+# ---- generated documentation
+
+PROTOCOL_HEAD = sed '/<!-- made by make protocol -->/q' ipc/PROTOCOL.md
+.PHONY: protocol check-protocol
+protocol: $(B)/protocol
+	{ $(PROTOCOL_HEAD); $(B)/protocol; } > $(B)/PROTOCOL.md && cp $(B)/PROTOCOL.md ipc/PROTOCOL.md
+check-protocol: $(B)/protocol
+	@{ $(PROTOCOL_HEAD); $(B)/protocol; } | diff -u ipc/PROTOCOL.md - || \
+	    { echo "ipc/PROTOCOL.md is not what messages.def says: run make protocol"; exit 1; }
