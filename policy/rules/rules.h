@@ -71,8 +71,12 @@ struct rules_verdict {
  * pattern's.  Bounds of a table that somebody else made: */
 bool rules_table_ok(const struct rules_table *t);
 
-/* name: the domain's name, or NULL for operations without a domain (any pattern matches).
- * uid 65534 matches no rule, whatever the table says. */
+/*
+ * op: one OP_* bit.  OP_CHECKPOINT is covered by rows with checkpoint and by rows that allow save; a
+ * row that denies save says nothing about it.  One call with OP_CHECKPOINT decides a save with -c or -p.
+ * name: the domain's name, or NULL for operations without a domain (any pattern matches).
+ * uid 65534 and gid 65534 match no rule, whatever the table says.
+ */
 struct rules_verdict rules_match(const struct rules_table *t, const struct rules_peer *peer,
                                  uint32_t op, const char *name);
 
