@@ -291,7 +291,9 @@ enum hv_row hvrow_classify(uint32_t op, uint32_t subop, const void *arg, size_t 
     for (i = HV_NO_ROW + 1; i < HV_ROWS; i++) {
         const struct hv_rowdef *row = &rows[i];
 
-        if (row->op != op || !(row->jobs & HV_JOB_WORKERS) || row->size != size || !arg != !size)
+        if (row->op != op || !(row->jobs & HV_JOB_WORKERS) || !arg != !row->size)
+            continue;
+        if (size != row->size && size != HVROW_ANY_SIZE)
             continue;
         if ((row->shape == HV_STRUCT ? (uint32_t)hvrow_field(arg, 0, 4) : subop) != row->subop)
             continue;
