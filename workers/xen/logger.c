@@ -7,7 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <xencall.h>
+#include <xendevicemodel.h>
+
 #include "workers/common.h"
+
+/*
+ * Archives are searched in order: who links this file for its logger gets our xencall and
+ * devicemodel with it, before libxenctrl asks for them.
+ */
+static const void *const ours[] __attribute__((used)) = { xencall_open, xendevicemodel_open };
 
 static void (*on_progress)(const char *what, unsigned long done, unsigned long total);
 
