@@ -18,6 +18,7 @@ static int wait_ms(libxl_ctx *ctx, int timeout_ms)
 static void deliver(libxl__egc *egc, const struct epoll_event *ready, int n)
 {
     EGC_GC;
+    bool xs_more = CTX->xs_more;                /* left over from an earlier turn */
     int i;
 
     CTX->turn++;
@@ -25,7 +26,7 @@ static void deliver(libxl__egc *egc, const struct epoll_event *ready, int n)
     for (i = 0; i < n; i++)
         libxl__fd_occurred(egc, ready[i].data.u64);
     libxl__fd_always(egc);
-    if (CTX->xs_more)
+    if (xs_more && CTX->xs_more)
         libxl__xswatch_drain(egc);
     libxl__time_occurred(egc);
 }

@@ -154,7 +154,8 @@ void libxl__xswatch_drain(libxl__egc *egc)
 static void xs_readable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short events, short revents)
 {
     (void)ev, (void)fd, (void)events, (void)revents;
-    libxl__xswatch_drain(egc);
+    if (!egc->gc.owner->xs_more)                /* else the loop does it in this turn */
+        libxl__xswatch_drain(egc);
 }
 
 void libxl__ev_xswatch_init(libxl__ev_xswatch *w)

@@ -134,6 +134,7 @@ static void abort_finds_an_operation_by_its_whole_how(void **state)
     (void)state;
     assert_int_equal(delay_operation(&ha, -1), 0);
     assert_int_equal(delay_operation(&hb, -1), 0);
+    assert_int_equal(libxl_ao_abort(ctx, NULL), ERROR_NOTFOUND);        /* none is synchronous */
     assert_int_equal(delay_operation(&he, -1), 0);
     assert_int_equal(libxl_ao_abort(ctx, &hb), 0);
     assert_true(b.told == 1 && b.rc == ERROR_ABORTED && !a.told);
@@ -364,6 +365,12 @@ static void an_end_callback_may_call_anything(void **state)
     assert_int_equal(op.rc, 33);
 }
 
+static void on_second(libxl__egc *egc, libxl__ev_immediate *ei)
+{
+    (void)egc, (void)ei;
+    note('2');
+}
+
 static void chain_immediate(libxl__egc *egc, libxl__ev_immediate *ei)
 {
     static int nested;
@@ -377,16 +384,19 @@ static void chain_immediate(libxl__egc *egc, libxl__ev_immediate *ei)
 
 static void immediates_may_register_themselves_and_are_not_nested(void **state)
 {
-    libxl__ev_immediate ei;
+    libxl__ev_immediate ei, second;
     libxl__egc egc[1];
 
     (void)state;
     POISON(ei);
+    POISON(second);
     ei.callback = chain_immediate;
+    second.callback = on_second;
     libxl__egc_init(egc, ctx);
     libxl__ev_immediate_register(egc, &ei);
+    libxl__ev_immediate_register(egc, &second);
     libxl__egc_cleanup(egc);
-    assert_string_equal(order, "ccc");
+    assert_string_equal(order, "c2c");
 }
 
 static void the_gc_gives_zeroed_memory_and_refuses_the_impossible(void **state)

@@ -463,6 +463,67 @@ static void what_a_callback_registers_is_served_from_the_next_turn_on(void **sta
     close_source(&s);
 }
 
+static libxl__ev_fd writer;
+static int writer_calls;
+
+static void on_writable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short events, short revents)
+{
+    (void)egc, (void)ev, (void)fd, (void)events, (void)revents;
+    writer_calls++;
+}
+
+static void register_writer(libxl__egc *egc, struct source *s)
+{
+    (void)egc;
+    s->then = NULL;
+    assert_int_equal(libxl__ev_fd_register(tgc, &writer, on_writable, s->r, POLLOUT), 0);
+}
+
+static void what_a_callback_registers_on_its_own_fd_waits_for_the_next_turn_too(void **state)
+{
+    struct source s = { .then = register_writer };
+    int sv[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+    s.r = sv[0];
+    s.w = sv[1];
+    assert_int_equal(libxl__ev_fd_register(tgc, &s.ev, on_fd, s.r, POLLIN), 0);
+    feed(&s);
+    writer_calls = 0;
+    turn();
+    assert_true(s.calls == 1 && writer_calls == 0);
+    turn();
+    assert_true(s.calls == 2 && writer_calls == 1);
+    libxl__ev_fd_deregister(tgc, &writer);
+    close_source(&s);
+}
+
+static void t3_a_late_report_for_an_fd_that_was_reused_is_ignored(void **state)
+{
+    struct source s;
+    libxl__egc egc[1];
+    uint64_t late;
+
+    (void)state;
+    open_source(&s, POLLIN);
+    late = (uint64_t)ctx->fd_gen << 32 | (uint32_t)s.r;
+    libxl__ev_fd_deregister(tgc, &s.ev);
+    assert_int_equal(libxl__ev_fd_register(tgc, &s.ev, on_fd, s.r, POLLIN), 0);
+    feed(&s);
+    libxl__egc_init(egc, ctx);
+    libxl__ctx_lock(ctx);
+    ctx->turn++;
+    libxl__fd_occurred(egc, late);
+    assert_int_equal(s.calls, 0);
+    libxl__fd_occurred(egc, (uint64_t)ctx->fd_gen << 32 | (uint32_t)s.r);
+    assert_int_equal(s.calls, 1);
+    libxl__fd_occurred(egc, 0xffffffffffffffffULL);
+    libxl__ctx_unlock(ctx);
+    libxl__egc_cleanup(egc);
+    close_source(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +543,8 @@ int main(void)
         TEST(regular_files_are_always_ready_as_with_poll),
         TEST(a_number_that_is_no_fd_is_refused),
         TEST(what_a_callback_registers_is_served_from_the_next_turn_on),
+        TEST(what_a_callback_registers_on_its_own_fd_waits_for_the_next_turn_too),
+        TEST(t3_a_late_report_for_an_fd_that_was_reused_is_ignored),
     };
 
     return cmocka_run_group_tests_name("event: fd", tests, NULL, NULL);
