@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * How jobs end: cancelled, failed, judged, confirmed, destroyed.  A job that failed has failed for
+ * good, whatever its worker or the parent says later, and one that the operator confirmed goes on
+ * to its end, also under the next warden.
+ */
+#include "policy/warden/warden.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OUTCOME_MS 5000             /* from OUTCOME to the pidfd saying the same */
+#define REPORT_MS 30000             /* from the worker's death to OUTCOME */
+
+void job_cancel(struct job *j, uint32_t cause)
+{
+    struct msg_CANCEL m = {.cause = cause};
+
+    if (j->cancelled || j->failed || j->state == JOB_ENDING)
+        return;
+    j->cancelled = cause;
+    j->cancelled_at = now_ms();
+    tell(&w.parent, MSG_CANCEL, j->number, &m, NULL, 0);
+}
+
+/* For good: the worker is killed and everything undone now; the end comes with the worker's death.
+ * safe if the caller lies, because it is the caller's own job that fails. */
+void job_fail(struct job *j, uint32_t cause)
+{
+    if (j->failed || j->state >= JOB_SAVED)
+        return;
+    if (!j->cancelled)
+        job_cancel(j, cause);
+    j->failed = true;
+    j->cause = cause;
+    close_fd(&j->worker.fd);
+    if (!j->dead) {
+        record_act(j->undo, ACT_KILL);
+        tell(&w.forker, MSG_KILL_WORKER, j->number, NULL, NULL, 0);
+    }
+    undo_now(j->undo);
+}
+
+static int rc_of(uint32_t cause)
+{
+    switch (cause) {                    /* libxl's error codes */
+    case CAUSE_NONE: return 0;
+    case CAUSE_DEADLINE:
+    case CAUSE_COMMIT_DEADLINE: return -9;
+    case CAUSE_GUEST_IGNORED:
+    case CAUSE_GUEST_TIMEDOUT: return -8;
+    case CAUSE_CANCELLED: return -22;
+    default: return -3;
+    }
+}
+
+/* Undo, END, free, and the parent's answer; only when the worker is dead. */
+void job_finish(struct job *j, uint32_t cause, int errnum)
+{
+    struct msg_VERDICT verdict = {.rc = rc_of(cause)};
+    struct msg_ENDED ended = {.rc = rc_of(cause), .errnum = errnum};
+    struct msg_XS_DONE done;
+
+    undo_now(j->undo);
+    if (cause && !j->message[0])
+        ipc_text(j->message, sizeof(j->message), ipc_cause_words(cause));
+    if (record_end(j, cause, rc_of(cause), errnum))
+        warden_die("the recorder does not take the end of a job");
+    ask(&w.gate, MSG_XS_REVOKE, j->number, NULL, MSG_XS_DONE, &done, NULL);
+    undo_end(j->undo);
+    memcpy(verdict.message, j->message, sizeof(verdict.message));
+    memcpy(ended.message, j->message, sizeof(ended.message));
+    if (j->by_parent && j->state >= JOB_SAVED)
+        tell(&w.parent, MSG_ENDED, j->number, &ended, NULL, 0);
+    else if (j->by_parent && j->has_outcome)
+        tell(&w.parent, MSG_VERDICT, j->number, &verdict, NULL, 0);
+    job_free(j);
+}
+
+/* What the parent reports counts only where it is worse than what the warden saw. */
+static uint32_t judge(struct job *j)
+{
+    const uint32_t need = SAW_SUSPEND | SAW_CONTEXT | SAW_DEATH;
+    const uint32_t saw = j->call.saw;
+    struct dom_info info;
+
+    if (j->failed)
+        return j->cause;
+    if (j->outcome.cause)
+        return j->outcome.cause < CAUSES ? j->outcome.cause : CAUSE_INTERNAL;
+    if (j->outcome.retval)
+        return CAUSE_WORKER_FAILED;
+    if (j->outcome.worker_status)
+        return CAUSE_WORKER_DIED;
+    if ((saw & need) != need || (saw & SAW_LOGDIRTY_ON && !(saw & SAW_LOGDIRTY_OFF)) ||
+        j->undo->bits & UNDO_LOGDIRTY || j->state != JOB_SUSPENDED)
+        return CAUSE_UNSEEN;
+    return dom_same(&j->dom, &info) || !dom_suspended(&info) ? CAUSE_GUEST_DIED : CAUSE_NONE;
+}
+
+static void verdict(struct job *j)
+{
+    struct msg_VERDICT ok = {.rc = 0};
+    uint32_t cause = judge(j);
+
+    if (cause) {
+        job_finish(j, cause, j->outcome.errnum);
+        return;
+    }
+    j->state = JOB_SAVED;
+    j->backstop = now_ms() + 1000ll * (w.rules->limits.commit_deadline + 30);
+    tell(&w.parent, MSG_VERDICT, j->number, &ok, NULL, 0);
+}
+
+/* ---- destroying: devices and trees first, then the domain, then its userdata, as libxl does */
+
+/* safe if the caller lies, because the state is JOB_SAVED only after the warden's own verdict, and
+ * gate and supervisor get the handle to compare as well. */
+void job_destroy(struct job *j)
+{
+    struct msg_XS_DESTROY m = {.domid = j->dom.domid};
+
+    memcpy(m.handle, j->dom.handle, sizeof(m.handle));
+    j->state = JOB_ENDING;
+    tell(&w.gate, MSG_XS_DESTROY, j->number, &m, NULL, 0);
+}
+
+static void destroy_domain(struct job *j)
+{
+    struct msg_DESTROY m = {.domid = j->dom.domid};
+
+    memcpy(m.handle, j->dom.handle, sizeof(m.handle));
+    j->step = STEP_DOMAIN;
+    hv_unpin(&j->pin);                  /* our page would keep it as a "(null)" domain */
+    tell(&w.supervisor, MSG_DESTROY, j->number, &m, NULL, 0);
+}
+
+void job_xs_destroyed(uint32_t number, const struct msg_XS_DESTROYED *m)
+{
+    struct job *j = job_by_number(number);
+
+    if (!j || j->state != JOB_ENDING || j->step != STEP_XENSTORE || m->domid != j->dom.domid)
+        return;
+    j->step = STEP_XENSTORE_GONE;
+    if (m->errnum)
+        snprintf(j->message, sizeof(j->message), m->errnum == ETIMEDOUT
+                 ? "a backend did not close and was removed by force"
+                 : "not all of the domain could be removed from xenstore");
+}
+
+void job_destroyed(uint32_t number, const struct msg_DESTROYED *m)
+{
+    struct job *j = job_by_number(number);
+
+    if (!j || j->state != JOB_ENDING || j->step != STEP_DOMAIN || m->domid != j->dom.domid)
+        return;
+    j->step = STEP_GONE;
+    j->errnum = m->errnum == ESRCH ? 0 : m->errnum;
+}
+
+bool job_adopt_destroy(struct undo_slot *s)
+{
+    struct dom d = {.domid = s->domid};
+    struct dom_info info;
+    struct job *j;
+    uint64_t frame;
+
+    memcpy(d.handle, s->handle, sizeof(d.handle));
+    j = job_new(&d);
+    if (!j)
+        return false;
+    j->number = s->job;
+    j->undo = s;
+    j->dead = true;
+    j->asker.peer.uid = s->uid;
+    j->asker.intent.kind = s->kind;
+    j->asker.intent.flags = s->flags;
+    j->cause = CAUSE_INTERRUPTED;
+    ipc_text(j->message, sizeof(j->message), "confirmed before the restart: destroyed after it");
+    if (!dom_same(&d, &info) && !dom_frame(&info, &frame))
+        hv_pin(&j->pin, (uint16_t)d.domid, frame);
+    if (!dom_same(&d, &info)) {
+        job_destroy(j);
+    } else {                            /* its trees went first; userdata may be left */
+        j->state = JOB_ENDING;
+        destroy_domain(j);
+    }
+    return true;
+}
+
+/* ---- time */
+
+void job_step(struct job *j)
+{
+    if (j->state == JOB_ENDING && j->step == STEP_XENSTORE_GONE)
+        destroy_domain(j);
+    else if (j->state == JOB_ENDING && j->step == STEP_GONE)
+        job_finish(j, j->cause ? j->cause : j->errnum ? CAUSE_INTERNAL : CAUSE_NONE, j->errnum);
+    else if (j->state < JOB_SAVED && j->dead && j->has_outcome)
+        verdict(j);
+}
+
+/* A guest that is gone or has shut down otherwise cannot be saved any more. */
+static bool guest_died(const struct job *j)
+{
+    struct dom_info info;
+    int r = dom_same(&j->dom, &info);
+
+    return r == -ESRCH || (!r && (info.dying || (info.shutdown && !dom_suspended(&info))));
+}
+
+static void tick(struct job *j, int64_t now)
+{
+    int64_t last = j->died > j->cancelled_at ? j->died : j->cancelled_at;
+
+    if (j->state == JOB_ENDING)
+        return;
+    if (now > j->backstop)
+        job_cancel(j, j->state == JOB_SAVED ? CAUSE_COMMIT_DEADLINE : CAUSE_DEADLINE);
+    if (!j->failed && guest_died(j))
+        job_cancel(j, CAUSE_GUEST_DIED);
+    if (j->has_outcome && !j->dead && now > j->outcome_at + OUTCOME_MS)
+        job_fail(j, CAUSE_PROTOCOL);
+    if (j->dead && !j->has_outcome && now > j->died + REPORT_MS)
+        job_fail(j, CAUSE_WORKER_DIED);
+    if (j->cancelled && now > j->cancelled_at + GRACE_MS) {
+        if (j->state == JOB_SAVED) {
+            job_finish(j, j->cancelled, 0);
+            return;
+        }
+        job_fail(j, j->cancelled);
+    }
+    /* The parent says nothing: the end is recorded without it. */
+    if (j->failed && j->dead && !j->has_outcome && now > last + GRACE_MS)
+        job_finish(j, j->cause, 0);
+}
+
+void jobs_tick(void)
+{
+    for (unsigned i = 0; i < JOBS_MAX; i++)
+        if (w.jobs[i].state)
+            tick(&w.jobs[i], now_ms());
+}

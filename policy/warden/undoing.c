@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-only */
+/*
+ * Undoing what a slot of /run/moat/undo says, for a job that failed, for one whose warden died, and
+ * for a guest that suspends after everybody gave up on it.  It depends on no worker and no parent.
+ * Undoing goes on when a record cannot be written: a suspended guest is the greater harm, and the
+ * job's `begin` covers it.
+ */
+#include "policy/warden/warden.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LATE_S 120      /* a guest that acknowledged may suspend this long after we gave up */
+
+static struct dom slot_dom(const struct undo_slot *s)
+{
+    struct dom d = {.domid = s->domid};
+
+    memcpy(d.handle, s->handle, sizeof(d.handle));
+    return d;
+}
+
+static int xs_undo(const struct undo_slot *s, uint32_t what)
+{
+    struct msg_XS_UNDO m = {.domid = s->domid, .what = what};
+    struct msg_XS_DONE done;
+    int rc = ask(&w.gate, MSG_XS_UNDO, s->job, &m, MSG_XS_DONE, &done, NULL);
+
+    return rc ? rc : -done.errnum;
+}
+
+/* safe if the caller lies, because the bits only name acts of a warden, the handle must still fit,
+ * and Xen itself must say that the domain is suspended. */
+static void resume(struct undo_slot *s, const struct dom *d)
+{
+    struct job *j = job_by_number(s->job);
+    struct dom_info info;
+
+    if (dom_same(d, &info) || !dom_suspended(&info))
+        return;
+    record_act(s, ACT_RESUME);
+    if (dom_resume(d))
+        return;
+    if (j)
+        j->call.phase = HV_BEFORE;
+    xs_undo(s, XSUNDO_RESUME);
+    undo_clear(s, UNDO_SUSPENDED);
+}
+
+void undo_now(struct undo_slot *s)
+{
+    const struct dom d = slot_dom(s);
+    struct dom_info info;
+    int r = dom_same(&d, &info);
+
+    if (s->bits & UNDO_DESTROY_BEGUN)
+        return;
+    if (r == -ESRCH || (!r && info.dying)) {
+        undo_clear(s, UNDO_BITS);       /* nothing is left that could be put right */
+        return;
+    }
+    if (s->bits & UNDO_LOGDIRTY && !dom_logdirty_off(&d))
+        undo_clear(s, UNDO_LOGDIRTY);
+    if (s->bits & UNDO_SHUTDOWN_WRITTEN && !xs_undo(s, XSUNDO_SHUTDOWN))
+        undo_clear(s, UNDO_SHUTDOWN_WRITTEN);
+    if (s->bits & UNDO_SUSPENDED)
+        resume(s, &d);
+    if (s->bits & UNDO_PAUSED) {
+        record_act(s, ACT_UNPAUSE);
+        if (!dom_unpause(&d))
+            undo_clear(s, UNDO_PAUSED);
+    }
+}
+
+void undo_end(struct undo_slot *s)
+{
+    if (s->bits & UNDO_DESTROY_BEGUN)
+        undo_clear(s, UNDO_BITS);
+    if (s->bits)
+        s->until = (uint32_t)(now_ms() / 1000) + LATE_S;
+    else
+        undo_release(s);
+}
+
+void undo_forget(const struct dom *d)
+{
+    for (unsigned i = 0; i < UNDO_SLOTS; i++) {
+        struct undo_slot *s = undo_at(i);
+
+        if (s->job && s->until && s->domid == d->domid)
+            undo_release(s);
+    }
+}
+
+void undo_tick(void)
+{
+    uint32_t now = (uint32_t)(now_ms() / 1000);
+
+    for (unsigned i = 0; i < UNDO_SLOTS; i++) {
+        struct undo_slot *s = undo_at(i);
+        const struct job *j = s->job ? job_by_number(s->job) : NULL;
+
+        if (!s->job || (j ? !j->failed || !s->bits : !s->until))
+            continue;
+        undo_now(s);
+        if (!j && (!s->bits || now > s->until))
+            undo_release(s);
+    }
+}
+
+void undo_leftovers(void)
+{
+    for (unsigned i = 0; i < UNDO_SLOTS; i++) {
+        struct undo_slot *s = undo_at(i);
+
+        if (!s->job || s->until)        /* `until`: its end is recorded, undo_tick() goes on */
+            continue;
+        if (s->bits & UNDO_DESTROY_BEGUN && job_adopt_destroy(s))
+            continue;
+        undo_now(s);
+        if (record_interrupted(s, s->bits ? "not all could be undone yet" : "undone"))
+            warden_die("the recorder does not take the end of an interrupted job");
+        undo_end(s);
+    }
+}
