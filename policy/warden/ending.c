@@ -60,6 +60,7 @@ void job_finish(struct job *j, uint32_t cause, int errnum)
 {
     struct msg_VERDICT verdict = {.rc = rc_of(cause)};
     struct msg_ENDED ended = {.rc = rc_of(cause), .errnum = errnum};
+    const bool saved = j->state >= JOB_SAVED;
     struct msg_XS_DONE done;
 
     undo_now(j->undo);
@@ -69,13 +70,15 @@ void job_finish(struct job *j, uint32_t cause, int errnum)
         warden_die("the recorder does not take the end of a job");
     ask(&w.gate, MSG_XS_REVOKE, j->number, NULL, MSG_XS_DONE, &done, NULL);
     undo_end(j->undo);
-    memcpy(verdict.message, j->message, sizeof(verdict.message));
-    memcpy(ended.message, j->message, sizeof(ended.message));
-    if (j->by_parent && j->state >= JOB_SAVED)
+    ipc_text(verdict.message, sizeof(verdict.message), j->message);
+    ipc_text(ended.message, sizeof(ended.message), j->message);
+    job_free(j);                        /* before the answer: the domain is free for the next job */
+    if (!j->by_parent)
+        return;
+    if (saved)
         tell(&w.parent, MSG_ENDED, j->number, &ended, NULL, 0);
-    else if (j->by_parent && j->has_outcome)
+    else if (j->has_outcome)
         tell(&w.parent, MSG_VERDICT, j->number, &verdict, NULL, 0);
-    job_free(j);
 }
 
 /* What the parent reports counts only where it is worse than what the warden saw. */
