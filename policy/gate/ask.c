@@ -81,7 +81,7 @@ int ask_in_tx(struct gate *g, int (*fn)(struct gate *, uint32_t tx, const char *
         r = fn(g, tx, path);
         end = ask(g, XS_TRANSACTION_END, tx, r < 0 ? "F" : "T", NULL, 0);
     } while (end == -EAGAIN);
-    return r < 0 ? r : end < 0 ? end : 0;
+    return r >= 0 && end < 0 ? end : r;
 }
 
 int ask_resolve(struct gate *g, const char *name, struct msg_RESOLVED *found)

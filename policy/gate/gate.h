@@ -136,7 +136,7 @@ void ask_begin(struct gate *g); /* starts the bound for the questions that follo
 int ask(struct gate *g, uint32_t type, uint32_t tx, const char *path, const char *value, size_t len);
 int ask_list(struct gate *g, const char *path, char *list, size_t size);
 int ask_in_tx(struct gate *g, int (*fn)(struct gate *, uint32_t tx, const char *path),
-              const char *path); /* again while xenstore says EAGAIN; commits unless fn fails */
+              const char *path); /* what fn says; again while it conflicts; commits unless fn fails */
 int ask_resolve(struct gate *g, const char *name, struct msg_RESOLVED *found);
 int ask_describe(struct gate *g, uint32_t domid, struct msg_DESCRIBED *d);
 int ask_undo(struct gate *g, uint32_t domid, uint32_t what);

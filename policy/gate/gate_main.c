@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* gate UID: fds 3 warden, 4 listener, 5 and 6 xenstore, 9 status; UID is the parent's. */
+/* `gate UID`: fds as in policy/launch/fds.h; UID is the parent's. */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "policy/gate/gate.h"
+#include "policy/launch/fds.h"
 #include "policy/sandbox/sandbox.h"
 
 int main(int argc, char **argv)
@@ -16,8 +17,8 @@ int main(int argc, char **argv)
     uid = strtoul(argv[1], &end, 10);
     if (*end || end == argv[1])
         gate_die(1, "%s is no uid", argv[1]);
-    gate_open(3, 4, 5, 6, uid);
-    if (sandbox_lock(SANDBOX_GATE, 9, getuid(), 0, why))
+    gate_open(FD_GATE_WARDEN, FD_GATE_LISTEN, FD_GATE_UPSTREAM, FD_GATE_OWN, uid);
+    if (sandbox_lock(SANDBOX_GATE, FD_STATUS, getuid(), 0, why))
         gate_die(1, "not locked: %s", why);
     gate_serve();
 }

@@ -60,6 +60,7 @@ struct simxs {
     bool stalled;
     uint64_t generation;
     uint32_t last_tx;
+    unsigned conflicts;
     struct store store;
     struct sconn conns[SIMXS_CONNS];
     struct change *happened; /* not yet told to the callback, newest first */
@@ -462,6 +463,10 @@ static void tx_end(struct simxs *xs, struct sconn *c, struct tx *tx, const char 
 
     if (!tx)
         return fail(c, ENOENT);
+    if (!strcmp(how, "T") && xs->conflicts) {
+        xs->conflicts--;
+        conflict = true;
+    }
     if (!strcmp(how, "T") && conflict) {
         tx_free(c, tx);
         return fail(c, EAGAIN);
@@ -724,6 +729,11 @@ void simxs_fire(struct simxs *xs, const char *path)
 void simxs_stall(struct simxs *xs, bool on)
 {
     xs->stalled = on;
+}
+
+void simxs_conflict(struct simxs *xs, unsigned n)
+{
+    xs->conflicts = n;
 }
 
 void simxs_drop(struct simxs *xs)

@@ -47,6 +47,7 @@ void simxs_fire(struct simxs *xs, const char *path); /* watches of e.g. "@releas
 
 /* For tests of failures. */
 void simxs_stall(struct simxs *xs, bool on); /* does not read requests any more */
+void simxs_conflict(struct simxs *xs, unsigned n); /* the next n commits fail with EAGAIN */
 void simxs_drop(struct simxs *xs);           /* closes all connections */
 unsigned simxs_watches(const struct simxs *xs);      /* how many there are */
 unsigned simxs_transactions(const struct simxs *xs);
