@@ -20,6 +20,9 @@ unit_more_workers     = $(B)/libworker.a
 unit_libs_workers     = $(XENGUEST_LIBS)
 unit_more_warden_call =
 
+# The simulation: its programs, and what tests/unit/sim links (unit_more_sim).
+include tests/sim/sim.mk
+
 define unit_area
 unit_help_$(1) := $$(call obj,$$(filter-out $$(unit_c),$$(wildcard tests/unit/$(1)/*.c)))
 $$(filter $(B)/tests/$(1)/%,$$(unit_bin)): $(B)/tests/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o \

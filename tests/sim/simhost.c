@@ -199,7 +199,7 @@ static void start(const char *xenstored, const char *const *domains, unsigned nd
     listen_control();
 }
 
-int main(int argc, char **argv)
+int simhost_main(int argc, char **argv)
 {
     static const struct option options[] = {
         { "xenstored", required_argument, NULL, 'x' }, { "userdata", required_argument, NULL, 'u' },

@@ -63,6 +63,7 @@ extern int m2p_fd;              /* read-only */
 extern const char *userdata_dir;
 
 uint64_t now_ms(void);
+int simhost_main(int argc, char **argv);
 
 /* simspec.c: "name=web,domid=1,type=pvh,mem=64,..."; 0 or -EINVAL with *why set. */
 int spec_parse(struct sim_spec *s, const char *text, const char **why);

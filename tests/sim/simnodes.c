@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tests/sim/simhost.h"
 
@@ -93,6 +94,8 @@ static void userdata(const struct sim_guest *g)
         warn("%s", path);
         return;
     }
+    if (fchmod(fileno(f), 0600))
+        warn("%s", path);
     fprintf(f, "{\n    \"c_info\": {\n        \"type\": \"%s\",\n        \"name\": \"%s\",\n"
             "        \"uuid\": \"%s\",\n        \"run_hotplug_scripts\": \"True\",\n"
             "        \"domid\": %u\n    },\n", type_word(g), g->spec.name, uuid, g->spec.domid);

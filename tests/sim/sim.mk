@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: LGPL-2.1-only
+# The native simulation: moat's own objects over a simulated hypervisor.  Nothing here is installed.
+
+sim_obj = $(patsubst %.c,$(B)/obj/tests/sim/%.o,$(1))
+
+# The hypervisor's side with its clients; the host's side.
+sim_hv   := $(call sim_obj,hv_sim.c memfile.c simclient.c xen_domctl.c xen_misc.c)
+sim_host := $(call sim_obj,simhost.c simcontrol.c simguest.c simdom.c simspec.c simstore.c \
+    simnodes.c xenstore.c)
+
+$(S)/simhost: $(call sim_obj,simhost_main.c) $(sim_host)
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) $^ -o $@ -lz
+$(S)/simctl: $(call sim_obj,simctl.c simclient.c)
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) $^ -o $@
+$(S)/as: $(B)/obj/tests/box/tools/as.o
+	@mkdir -p $(@D)
+	$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@
+$(S)/bench_inproc: $(B)/obj/tests/bench/bench_inproc.o $(sim_hv) \
+    $(call sim_obj,xencall_inproc.c foreignmemory_sim.c) $(B)/libmoat.a
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS)
+
+$(S)/moatd: $(call obj,policy/launch/moatd_main.c) $(call sim_obj,destroy_sim.c simclient.c) \
+    $(B)/libmoat.a
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
+$(S)/libexec/warden: $(call obj,policy/warden/warden_main.c) $(sim_hv) $(B)/libmoat.a
+	@mkdir -p $(@D)
+	$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@
+$(S)/libexec/save: $(call obj,workers/save/save_main.c) $(call sim_obj,foreignmemory_sim.c) \
+    $(B)/libworker.a $(B)/libmoat.a
+	@mkdir -p $(@D)
+	$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS) $(call static_libs,json-c)
+$(S)/libexec/gate $(S)/libexec/recorder: $(S)/libexec/%: $(B)/libexec/%
+	@mkdir -p $(@D)
+	cp $< $@
+
+# What the unit tests of the simulation link besides the archives.
+unit_more_sim := $(sim_hv) $(sim_host) $(call sim_obj,foreignmemory_sim.c xencall_inproc.c)
+unit_libs_sim  = $(XENGUEST_LIBS)
