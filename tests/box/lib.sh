@@ -9,7 +9,9 @@ set -u
 box_number=0
 box_failed=0
 box_done=0
-box_guests=
+# A file, not a variable: guests made in a subshell (by ok, run or a pipe) are destroyed with the others.
+box_guests=/tmp/$BOX_CASE/.guests
+: >"$box_guests"
 
 # --- assertions ----------------------------------------------------------------------------------------
 
@@ -181,11 +183,12 @@ guest_create() {
         echo "$line" >>"/tmp/guest-$guest.cfg"
     done
     : >"$(guest_log "$guest")"
-    box_guests="$box_guests $guest"
+    echo "$guest" >>"$box_guests"
     if ! output=$(xl create "/tmp/guest-$guest.cfg" 2>&1); then
         fail "guest $guest is created" "$output"
         return 1
     fi
+    # shellcheck disable=SC2034
     domid=$(xl domid "$guest")
     wait_for 60 grep -q '^guest: up' "$(guest_log "$guest")" && return 0
     fail "guest $guest says that it is up" "$(tail -n 30 "$(guest_log "$guest")")"
@@ -266,7 +269,7 @@ box_cleanup() {
     if [ $box_done -eq 0 ]; then
         fail "the case reaches its end" "exit status $box_status after assertion $box_number"
     fi
-    for box_name in $box_guests; do
+    for box_name in $(sort -u "$box_guests"); do
         guest_gone "$box_name" || guest_destroy "$box_name"
     done
     [ $box_failed -eq 0 ] && [ $box_done -eq 1 ]

@@ -68,7 +68,7 @@ box_machine() {
     truncate -s "${BOX_DISK:-8G}" "$out/disk.img"
     mke2fs -q -F -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 "$out/disk.img" ||
         box_die "mke2fs failed on $out/disk.img"
-    cpu=EPYC,+svm,+npt,-smap,-smep,-monitor,-rdtscp${BOX_CPU_EXTRA:+,$BOX_CPU_EXTRA}
+    cpu=EPYC,+svm,+npt,-smap,-smep,-monitor,-rdtscp,xsave=off${BOX_CPU_EXTRA:+,$BOX_CPU_EXTRA}
 }
 
 xen_line="console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M dom0_max_vcpus=1 cpuidle=0 \

@@ -11,6 +11,7 @@ run xl list
 like "xl list shows Domain-0" "$output" '^Domain-0 +0 '
 is "no other domain runs" "$(printf '%s\n' "$output" | wc -l)" 2
 
+is "only root may write to the root" "$(stat -c '%u:%a' /)" 0:755
 mkdir new && cp /bin/busybox new/
 ok "the root can be pivoted as on an installed host" \
     unshare -m sh -c 'mount --bind new new && cd new && mkdir old && pivot_root . old'
