@@ -85,11 +85,11 @@ static void warden_readable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short eve
  * libxenstore's reader thread must exist before the filter is loaded for all threads; it starts at
  * the first watch.  The gate lets @releaseDomain pass without any job.
  */
-static int start_reader(struct xs_handle *xsh)
+static int start_reader(struct xs_handle *xsh, char why[128])
 {
     if (!xs_watch(xsh, "@releaseDomain", "lock") || xs_fileno(xsh) < 0 ||
         !xs_unwatch(xsh, "@releaseDomain", "lock")) {
-        fprintf(stderr, "<2>moatd: xenstore: %s\n", strerror(errno));
+        snprintf(why, 128, "xenstore: %s", strerror(errno));
         return -1;
     }
     return 0;
@@ -99,8 +99,10 @@ static int lock_myself(const struct parent_start *start)
 {
     char why[128];
 
-    if (sandbox_rlimits(SANDBOX_PARENT, why) || start_reader(parent.xsh) ||
-        sandbox_seccomp(SANDBOX_PARENT, true, why) ||
+    /* Landlock is inherited by later threads only, the filter is for all of them (TSYNC): so the
+     * reader is started between the two. */
+    if (sandbox_rlimits(SANDBOX_PARENT, why) || sandbox_landlock_deny(why) ||
+        start_reader(parent.xsh, why) || sandbox_seccomp(SANDBOX_PARENT, true, why) ||
         sandbox_check(start->status_fd, start->uid, 0, why)) {
         fprintf(stderr, "<2>moatd: not locked, so not going on: %s\n", why);
         return -1;
