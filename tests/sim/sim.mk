@@ -22,6 +22,10 @@ $(S)/bench_inproc: $(B)/obj/tests/bench/bench_inproc.o $(sim_hv) \
 	@mkdir -p $(@D)
 	$(CC) -pie $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS)
 
+$(S)/bench_hello: $(B)/obj/tests/bench/bench_hello.o $(B)/libmoat.a
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
+
 $(S)/moatd: $(call obj,policy/launch/moatd_main.c) $(call sim_obj,destroy_sim.c simclient.c) \
     $(B)/libmoat.a
 	@mkdir -p $(@D)
@@ -36,6 +40,8 @@ $(S)/libexec/save: $(call obj,workers/save/save_main.c) $(call sim_obj,foreignme
 $(S)/libexec/gate $(S)/libexec/recorder: $(S)/libexec/%: $(B)/libexec/%
 	@mkdir -p $(@D)
 	cp $< $@
+
+sim: $(S)/bench_inproc $(S)/bench_hello
 
 # What the unit tests of the simulation link besides the archives.
 unit_more_sim := $(sim_hv) $(sim_host) $(call sim_obj,foreignmemory_sim.c xencall_inproc.c)

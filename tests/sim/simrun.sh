@@ -115,9 +115,9 @@ private_rest() {
     done
     [ -d "$BUILD/sim/libexec" ] && cp "$BUILD"/sim/libexec/* /usr/libexec/moat/
     mkdir -m 0755 /run/sim /run/sim/bin
-    for program in "$BUILD/moat" "$BUILD/sim/moatd" "$BUILD/sim/simctl" "$BUILD/sim/as" \
-        "$BUILD/sim/bench_inproc"; do
-        [ ! -x "$program" ] || cp "$program" /run/sim/bin/
+    for program in "$BUILD/moat" "$BUILD"/sim/moatd "$BUILD"/sim/simctl "$BUILD"/sim/as \
+        "$BUILD"/sim/bench_*; do
+        [ ! -f "$program" ] || cp "$program" /run/sim/bin/
     done
 }
 

@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-only
+"""native.py [ROUNDS]: inside tests/sim/simrun.sh (see native.sh), measures moat over the simulated host:
+fork to HELLO, and `moat save -c` against the same libxenguest calls in one process, in turn, of the same
+domain into the same file system: build/bench, then a tmpfs, which takes more than a gigabyte per second
+and so shows what a disk's time hides. Prints a table of medians and one line of JSON for each row.
+"""
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+HOME = "/home/admind"
+PLACES = (("disk", HOME + "/disk"), ("tmpfs", HOME))
+GUESTS = (("web", "1", "PVH"), ("db1", "2", "PV"))
+
+
+def timed(command):
+    start = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    took = time.perf_counter() - start
+    if done.returncode:
+        sys.exit("%s: exit status %d\n%s" % (" ".join(command), done.returncode, done.stdout))
+    return took
+
+
+def prepare():
+    """build/bench under the operator's home: the way to the checkout may be closed to operators."""
+    folder = os.path.join(os.environ["BUILD"], "bench")
+    os.makedirs(folder, exist_ok=True)
+    os.makedirs(PLACES[0][1])
+    subprocess.run(["mount", "--bind", folder, PLACES[0][1]], check=True)
+    home = os.stat(HOME)
+    os.chown(PLACES[0][1], home.st_uid, home.st_gid)
+
+
+def pair(folder, name, domid, live, rounds):
+    """Both ways in turn, so that what else the machine does falls on both."""
+    image = folder + "/bench.img"
+    flags = ["--live"] if live else []
+    moat, inproc, size = [], [], 0
+    for _ in range(rounds + 1):
+        for command, times in (
+                (["as", "admind", os.environ["MOAT"], "save", "-c", *flags, name, image], moat),
+                (["as", "admind", "bench_inproc", "--resume", *flags, domid, image], inproc)):
+            times.append(timed(command))
+            size = os.path.getsize(image)
+            os.unlink(image)
+    # The first round fills caches and takes the memory of holes.
+    return moat[1:], inproc[1:], size
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    rows = []
+    prepare()
+    hello = json.loads(subprocess.run(["bench_hello"], stdout=subprocess.PIPE, check=True).stdout)
+    rows.append(hello)
+    print("%-34s %8.2f ms (p90 %.2f ms), goal <= 3" %
+          ("fork to HELLO, %d rounds" % hello["rounds"], hello["median_ms"], hello["p90_ms"]))
+    print("%-34s %10s %10s %7s %10s %9s" % ("save, medians of %d" % rounds, "one proc.", "moat", "ratio",
+                                            "best/best", "moat MiB/s"))
+    for place, folder in PLACES:
+        for (name, domid, kind), live in itertools.product(GUESTS, (False, True)):
+            moat, inproc, size = pair(folder, name, domid, live, rounds)
+            with_moat, alone = statistics.median(moat), statistics.median(inproc)
+            rows.append({"bench": "save_native", "guest": kind, "live": live, "to": place,
+                         "rounds": rounds, "bytes": size, "moat_s": round(with_moat, 4),
+                         "inproc_s": round(alone, 4), "ratio": round(with_moat / alone, 3),
+                         "best_ratio": round(min(moat) / min(inproc), 3)})
+            print("%-34s %8.3f s %8.3f s %7.3f %10.3f %9.0f" %
+                  ("%s%s to %s" % (kind, ", live" if live else "", place), alone, with_moat,
+                   with_moat / alone, min(moat) / min(inproc), size / with_moat / 2**20))
+    for row in rows:
+        print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
