@@ -38,7 +38,16 @@ int config_read(int fd, char **text, size_t *len, char why[128])
     return 0;
 }
 
-/* One JSON object, then nothing but blanks and NULs. */
+static bool only_blanks(const char *text, size_t len)
+{
+    while (len && strchr(" \t\r\n", *text) && *text) {
+        text++;
+        len--;
+    }
+    return !len;
+}
+
+/* One JSON object, then nothing but blanks and, at the end, NULs. */
 static struct json_object *parse(const char *text, size_t len, char why[128])
 {
     struct json_tokener *tok = json_tokener_new_ex(YAJL_DEPTH);
@@ -49,6 +58,7 @@ static struct json_object *parse(const char *text, size_t len, char why[128])
         snprintf(why, 128, "the domain's configuration: out of memory");
         return NULL;
     }
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
     while (len && !text[len - 1])
         len--;
     top = json_tokener_parse_ex(tok, text, len);
@@ -59,7 +69,7 @@ static struct json_object *parse(const char *text, size_t len, char why[128])
                  json_tokener_get_error(tok) == json_tokener_continue
                      ? "it is cut off" : json_tokener_error_desc(json_tokener_get_error(tok)));
     else if (!json_object_is_type(top, json_type_object) ||
-             strspn(text + end, " \t\r\n") < len - end) {
+             !only_blanks(text + end, len - end)) {
         snprintf(why, 128, "the domain's configuration is not one JSON object");
         end = 0;
     }

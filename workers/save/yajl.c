@@ -131,6 +131,17 @@ static void put_int(struct out *o, struct json_object *v)
     put_text(o, number);
 }
 
+/* json-c keeps the text that a number was parsed from; it also parses NaN and Infinity. */
+static void put_double(struct out *o, struct json_object *v)
+{
+    const char *text = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
+
+    if (!text || text[strspn(text, "+-.0123456789eE")])
+        o->rc = o->rc ? o->rc : -EINVAL;
+    else
+        put_text(o, text);
+}
+
 static void put_value(struct out *o, struct json_object *v, unsigned depth)
 {
     if (depth > YAJL_DEPTH) {
@@ -150,8 +161,8 @@ static void put_value(struct out *o, struct json_object *v, unsigned depth)
     case json_type_int:
         put_int(o, v);
         break;
-    case json_type_double:      /* json-c keeps the text that it was parsed from */
-        put_text(o, json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN));
+    case json_type_double:
+        put_double(o, v);
         break;
     case json_type_boolean:
         put_text(o, json_object_get_boolean(v) ? "true" : "false");

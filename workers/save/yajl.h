@@ -10,7 +10,8 @@ struct json_object;
 
 /*
  * Writes the value and the newline behind it as a NUL-terminated, malloc()ed string.  0 and *text,
- * *len (with the NUL); -E2BIG: more than max bytes or deeper than YAJL_DEPTH; -ENOMEM.
+ * *len (with the NUL); -E2BIG: more than max bytes or deeper than YAJL_DEPTH;
+ * -EINVAL: a number that JSON does not have; -ENOMEM.
  */
 #define YAJL_DEPTH 32
 int yajl_print(struct json_object *value, size_t max, char **text, uint32_t *len);

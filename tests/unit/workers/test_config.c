@@ -161,6 +161,8 @@ static void what_is_no_configuration_is_refused(void **state)
         "{\"c_info\":1,\"b_info\":{}}", "{\"c_info\":{},\"b_info\":[]}",
         "{\"c_info\":{},\"b_info\":{}} x", "{\"c_info\":{},\"b_info\":{}}{}",
         "{\"c_info\":{},\"b_info\":{}", "{\"c_info\":{},\"b_info\":{\"a\":}}",
+        "{\"c_info\":{},\"b_info\":{\"a\":1,}}", "{\"c_info\":{},\"b_info\":{}/**/}",
+        "{\"c_info\":{},\"b_info\":{\"a\":NaN}}", "{\"c_info\":{},\"b_info\":{\"a\":-Infinity}}",
     };
     struct config_values v = NOTHING;
 
