@@ -26,34 +26,48 @@ struct audit_state {
 
 /* An open log: the folder, the file and its state.  One writer: flock on the file. */
 struct audit_log {
-    int dirfd;
+    int dirfd;                          /* the caller's */
     int fd;
+    int state_fd;
+    uint64_t size;                      /* of the log: end of the last line */
+    bool broken;                        /* the files' state is not known any more: open again */
     struct audit_state state;
     char name[64];                      /* file name in the folder */
-    char boot_id[40];
+    char boot_id[40];                   /* set by the caller before audit_open(), or "" */
 };
 
 /*
- * Opens or creates NAME and NAME.state in dirfd (0640, group of the caller).  A half-written last
- * line is cut off only if it is not covered by the state, and a note says so in the log; a log that
- * does not fit its state is refused with a reason in why[128] (the operator must look).
- * new_key: set to K_0 in hex when the log was created, else "".  0 or -errno.
+ * Opens or creates NAME (0640, group of the caller) and NAME.state (0600) in dirfd.  A half-written
+ * last line is cut off only if it is not covered by the state, and one whole line that the state
+ * does not cover yet is adopted if its MAC is right (both: a crash while writing); a note in the
+ * log says so.  A log that does not fit its state is refused with a reason in why[128] (the operator
+ * must look).  Call sodium_init() before, and close with audit_close().
+ * new_key: set to K_0 in hex while the log has no line, else "".  0 or -errno.
  */
 int audit_open(struct audit_log *log, int dirfd, const char *name, char new_key[65], char why[128]);
 
 /* Formats one record as the JSON members between the chain's own fields. Length or -EINVAL. */
 int audit_format(const struct msg_RECORD *r, char *buf, size_t size);
 
-/* Appends, fsyncs, replaces the state (temporary name, fsync, rename).  0 or -errno; on error nothing
- * counts as recorded.  *sequence is the line's. */
+/*
+ * Appends, fsyncs, then replaces the state: the new one goes to the other slot of the state file and
+ * is synced, then the old one is overwritten.  Needs no path and no heap, so that a locked process
+ * can do it.  0 or -errno; on error nothing counts as recorded (the line is taken back; where that
+ * fails too, log->broken is set and only a new audit_open() helps).  *sequence is the line's.
+ */
 int audit_append(struct audit_log *log, const struct msg_RECORD *r, uint64_t *sequence);
+
+/* Closes the files and erases the key. */
+void audit_close(struct audit_log *log);
 
 /* verify.c: the first bad record, if any. */
 struct audit_report {
     uint64_t lines;
     uint64_t last_sequence;
-    uint64_t bad_line;                  /* 1-based line number of the first bad one, 0 = none */
-    char why[256];                      /* what is wrong with it and what that may mean */
+    uint64_t bad_line;                  /* 1-based line number of the first bad one, 0 = none;
+                                         * a line that is missing at the end counts as bad */
+    char why[256];                      /* what is wrong with it and what that may mean; if the
+                                         * chain holds: what could not be checked, or "" */
 };
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* The parser's state, between parse.c (lines, sections, keys) and values.c (what a key may hold). */
+/* The parser's state, between parse.c (lines, sections, keys) and values.c (what keys may hold). */
 #ifndef MOAT_RULES_PARSER_H
 #define MOAT_RULES_PARSER_H
 

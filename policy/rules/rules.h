@@ -72,8 +72,8 @@ struct rules_verdict {
 bool rules_table_ok(const struct rules_table *t);
 
 /*
- * op: one OP_* bit.  OP_CHECKPOINT is covered by rows with checkpoint and by rows that allow save; a
- * row that denies save says nothing about it.  One call with OP_CHECKPOINT decides a save with -c or -p.
+ * op: one OP_* bit.  OP_CHECKPOINT is covered by rows with checkpoint and by rows that allow save;
+ * a row that denies save says nothing about it.  So one call decides a save with -c or -p.
  * name: the domain's name, or NULL for operations without a domain (any pattern matches).
  * uid 65534 and gid 65534 match no rule, whatever the table says.
  */

@@ -123,7 +123,8 @@ static const struct {
     { "[rule a]\noperators = root,\n" RULE_BODY, "moat.conf:2: [rule a] operators: an "
       "empty item in the list; allowed: items separated by one comma each\n" },
     { "[rule a]\noperators = ro\x1b[2Jot\n" RULE_BODY, "moat.conf:2: [rule a] operators: unknown "
-      "user 'ro?[2Jot'; allowed: users that this host knows (getent passwd), @GROUP for a group\n" },
+      "user 'ro?[2Jot'; allowed: users that this host knows (getent passwd), @GROUP for a group"
+      "\n" },
     { "[rule a]\noperators = root\noperations = list, sav\ndomains = *\ndecision = allow\n",
       "moat.conf:3: [rule a] operations: unknown operation 'sav', did you mean 'save'?; "
       OPS_ALLOWED },
@@ -283,8 +284,8 @@ static void a_missing_file_is_one_error(void **state)
 
     assert_int_equal(rules_parse("/no/such/moat.conf", &table, &daemon_conf, err), 1);
     fclose(err);
-    assert_string_equal(said, "/no/such/moat.conf: cannot open: No such file or directory; expected "
-                        "is a readable file, see moat.conf(5)\n");
+    assert_string_equal(said, "/no/such/moat.conf: cannot open: No such file or directory; "
+                        "expected is a readable file, see moat.conf(5)\n");
     free(said);
 }
 
