@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
  * Between the parent's libxenstore and xenstored.  The parent's request ids and watch tokens never
- * reach xenstored, and a transaction id only if it is in the table: what comes back is told apart by
- * numbers of our own alone.
+ * reach xenstored, and a transaction id only if it is in the table: what comes back is told apart
+ * by numbers of our own alone.
  */
 #include <stdlib.h>
 
 #include "policy/gate/gate.h"
 
 /* Room for one answer is kept free: a parent that does not read is not read either. */
-bool forward_ready(const struct gate *g)
+bool gate_forward_ready(const struct gate *g)
 {
-    return conn_room(&g->parent) >= GATE_MSG;
+    return gate_conn_room(&g->parent) >= GATE_MSG;
 }
 
 static void answer(struct gate *g, uint32_t type, const char *payload, size_t len)
 {
-    struct xsd_sockmsg h = { .type = type, .req_id = g->parent.hdr.req_id,
-                             .tx_id = g->parent.hdr.tx_id };
+    struct xsd_sockmsg h = {
+        .type = type, .req_id = g->parent.hdr.req_id, .tx_id = g->parent.hdr.tx_id};
 
-    conn_put(&g->parent, &h, payload, len, NULL, 0);
+    gate_conn_put(&g->parent, &h, payload, len, NULL, 0);
 }
 
 static void say_error(struct gate *g, const char *word)
@@ -29,18 +29,19 @@ static void say_error(struct gate *g, const char *word)
 
 static void refuse(struct gate *g)
 {
-    ipc_text(g->refused_path, sizeof(g->refused_path), conn_payload(&g->parent));
+    ipc_text(g->refused_path, sizeof(g->refused_path), gate_conn_payload(&g->parent));
     if (g->refused != UINT32_MAX)
         g->refused++;
     say_error(g, "EACCES");
 }
 
-/* What has no answer may still take effect, behind the warden's next undo: therefore that is the end. */
+/* What has no answer may still take effect, behind the warden's next undo: therefore that is the
+ * end. */
 static int up(struct gate *g, uint32_t type, uint32_t tx, const void *a, size_t alen, const void *b,
               size_t blen)
 {
-    struct xsd_sockmsg h = { .type = type, .tx_id = tx };
-    int r = conn_ask(g, &g->upstream, &h, a, alen, b, blen, gate_now() + GATE_ASK_MS);
+    struct xsd_sockmsg h = {.type = type, .tx_id = tx};
+    int r = gate_conn_ask(g, &g->upstream, &h, a, alen, b, blen, gate_now() + GATE_ASK_MS);
 
     if (r == -ETIMEDOUT)
         gate_die(1, "xenstored has not answered for %d s", GATE_ASK_MS / 1000);
@@ -49,7 +50,7 @@ static int up(struct gate *g, uint32_t type, uint32_t tx, const void *a, size_t 
 
 static void pass_answer(struct gate *g)
 {
-    answer(g, g->upstream.hdr.type, conn_payload(&g->upstream), g->upstream.hdr.len);
+    answer(g, g->upstream.hdr.type, gate_conn_payload(&g->upstream), g->upstream.hdr.len);
 }
 
 /* ---- transactions */
@@ -86,14 +87,14 @@ static void tx_start(struct gate *g)
     if (t == g->txs + GATE_TXS)
         return say_error(g, "ENOSPC");
     if (up(g, XS_TRANSACTION_START, 0, "", 1, NULL, 0) >= 0)
-        *t = (struct gate_tx){ true, strtoul(conn_payload(&g->upstream), NULL, 10), 0 };
+        *t = (struct gate_tx){true, strtoul(gate_conn_payload(&g->upstream), NULL, 10), 0};
     pass_answer(g);
 }
 
 static void tx_end(struct gate *g)
 {
     struct gate_tx *t = tx_find(g, g->parent.hdr.tx_id);
-    const char *how = conn_payload(&g->parent);
+    const char *how = gate_conn_payload(&g->parent);
 
     if (!t || g->parent.hdr.len != 2 || (strcmp(how, "T") && strcmp(how, "F")))
         return refuse(g);
@@ -134,7 +135,7 @@ static void watch(struct gate *g, const struct gate_request *rq)
     }
     if (!new || n >= GATE_JOB_WATCHES)
         return say_error(g, "ENOSPC");
-    *new = (struct gate_watch){ .used = true, .job = rq->job };
+    *new = (struct gate_watch){.used = true, .job = rq->job};
     snprintf(new->path, sizeof(new->path), "%s", rq->path);
     snprintf(new->token, sizeof(new->token), "%s", rq->token);
     new->used = up_watch(g, XS_WATCH, new) >= 0;
@@ -154,11 +155,12 @@ static void unwatch(struct gate *g, const struct gate_request *rq)
     pass_answer(g);
 }
 
-/* The path in an event is not read, and the parent is told its own: below a watched node a guest can
- * make names.  Events of one watch merge until the parent reads, so that their number has a bound. */
-void forward_event(struct gate *g)
+/* The path in an event is not read, and the parent is told its own: below a watched node a guest
+ * can make names.  Events of one watch merge until the parent reads, so that their number has a
+ * bound. */
+void gate_forward_event(struct gate *g)
 {
-    const char *path = conn_payload(&g->upstream);
+    const char *path = gate_conn_payload(&g->upstream);
     size_t n = strnlen(path, g->upstream.hdr.len);
     unsigned long i = n < g->upstream.hdr.len ? strtoul(path + n + 1, NULL, 10) : GATE_WATCHES;
 
@@ -166,14 +168,14 @@ void forward_event(struct gate *g)
         g->watches[i].pending = true;
 }
 
-void forward_events(struct gate *g)
+void gate_forward_events(struct gate *g)
 {
-    struct xsd_sockmsg h = { .type = XS_WATCH_EVENT };
+    struct xsd_sockmsg h = {.type = XS_WATCH_EVENT};
 
     for (struct gate_watch *w = g->watches; w < g->watches + GATE_WATCHES; w++) {
-        if (!w->used || !w->pending || conn_room(&g->parent) < 2 * GATE_MSG)
+        if (!w->used || !w->pending || gate_conn_room(&g->parent) < 2 * GATE_MSG)
             continue;
-        conn_put(&g->parent, &h, w->path, strlen(w->path) + 1, w->token, strlen(w->token) + 1);
+        gate_conn_put(&g->parent, &h, w->path, strlen(w->path) + 1, w->token, strlen(w->token) + 1);
         w->pending = false;
     }
 }
@@ -186,7 +188,7 @@ static void path_request(struct gate *g)
     struct gate_tx *tx = h->tx_id ? tx_find(g, h->tx_id) : NULL;
     struct gate_request rq;
 
-    if (!gate_split(h->type, conn_payload(&g->parent), h->len, &rq) || (h->tx_id && !tx))
+    if (!gate_split(h->type, gate_conn_payload(&g->parent), h->len, &rq) || (h->tx_id && !tx))
         return refuse(g);
     if (h->type == XS_UNWATCH && !tx)
         return unwatch(g, &rq);
@@ -197,32 +199,29 @@ static void path_request(struct gate *g)
     if (h->type == XS_WATCH || (tx && !tx_bind(g, tx, rq.job)))
         return refuse(g);
     /* Safe if the parent lies: the whole payload was compared with a grant, a written value too. */
-    up(g, h->type, h->tx_id, conn_payload(&g->parent), h->len, NULL, 0);
+    up(g, h->type, h->tx_id, gate_conn_payload(&g->parent), h->len, NULL, 0);
     pass_answer(g);
 }
 
-void forward_parent(struct gate *g)
+void gate_forward_parent(struct gate *g)
 {
     switch (g->parent.hdr.type) {
     case XS_READ:
     case XS_WRITE:
     case XS_WATCH:
-    case XS_UNWATCH:
-        return path_request(g);
-    case XS_TRANSACTION_START:
-        return tx_start(g);
-    case XS_TRANSACTION_END:
-        return tx_end(g);
-    default:
-        return refuse(g);
+    case XS_UNWATCH: return path_request(g);
+    case XS_TRANSACTION_START: return tx_start(g);
+    case XS_TRANSACTION_END: return tx_end(g);
+    default: return refuse(g);
     }
 }
 
-/* A transaction of the job may hold a write that is no longer granted: it goes whatever it holds. */
-void forward_recheck(struct gate *g, uint32_t job)
+/* A transaction of the job may hold a write that is no longer granted: it goes whatever it holds.
+ */
+void gate_forward_recheck(struct gate *g, uint32_t job)
 {
     for (struct gate_watch *w = g->watches; w < g->watches + GATE_WATCHES; w++) {
-        struct gate_request rq = { .path = w->path };
+        struct gate_request rq = {.path = w->path};
 
         if (!w->used || w->job != job || (gate_covers(&g->table, XS_WATCH, &rq) && rq.job == job))
             continue;

@@ -20,7 +20,7 @@ static void say(struct gate *g, uint32_t type, uint32_t job, const void *msg)
 
 static void done(struct gate *g, int rc)
 {
-    say(g, MSG_XS_DONE, g->frame.job, &(struct msg_XS_DONE){ .errnum = rc < 0 ? -rc : 0 });
+    say(g, MSG_XS_DONE, g->frame.job, &(struct msg_XS_DONE){.errnum = rc < 0 ? -rc : 0});
 }
 
 /* ---- what the warden asks for */
@@ -29,14 +29,14 @@ static int grant(struct gate *g, const struct msg_XS_GRANT *m)
 {
     int r = gate_grant(&g->table, g->frame.job, m->kind, m->domid, m->stage);
 
-    forward_recheck(g, g->frame.job);
+    gate_forward_recheck(g, g->frame.job);
     return r;
 }
 
 static int take_back(struct gate *g)
 {
     gate_revoke(&g->table, g->frame.job);
-    forward_recheck(g, g->frame.job);
+    gate_forward_recheck(g, g->frame.job);
     return 0;
 }
 
@@ -49,13 +49,13 @@ static int undo(struct gate *g, const struct msg_XS_UNDO *m)
         return -EINVAL;
     if (j)
         j->stage = XS_STAGE_READ;
-    forward_recheck(g, g->frame.job);
-    return ask_undo(g, m->domid, m->what);
+    gate_forward_recheck(g, g->frame.job);
+    return gate_ask_undo(g, m->domid, m->what);
 }
 
 static void destroyed(struct gate *g, uint32_t job, uint32_t domid, int err)
 {
-    say(g, MSG_XS_DESTROYED, job, &(struct msg_XS_DESTROYED){ .domid = domid, .errnum = err });
+    say(g, MSG_XS_DESTROYED, job, &(struct msg_XS_DESTROYED){.domid = domid, .errnum = err});
 }
 
 static void on_request(struct gate *g)
@@ -67,28 +67,25 @@ static void on_request(struct gate *g)
         struct msg_XS_UNDO undo;
         struct msg_XS_DESTROY destroy;
     } m;
-    struct msg_RESOLVED resolved = { 0 };
-    struct msg_DESCRIBED described = { 0 };
+    struct msg_RESOLVED resolved = {0};
+    struct msg_DESCRIBED described = {0};
     int r;
 
     if (ipc_decode(&g->frame, &m))
         gate_die(1, "the warden's message: %s", g->frame.why);
-    ask_begin(g);
+    gate_ask_begin(g);
     switch (g->frame.type) {
     case MSG_RESOLVE:
-        resolved.errnum = -ask_resolve(g, m.resolve.name, &resolved);
+        resolved.errnum = -gate_ask_resolve(g, m.resolve.name, &resolved);
         return say(g, MSG_RESOLVED, g->frame.job, &resolved);
     case MSG_DESCRIBE:
-        described.errnum = -ask_describe(g, m.describe.domid, &described);
+        described.errnum = -gate_ask_describe(g, m.describe.domid, &described);
         return say(g, MSG_DESCRIBED, g->frame.job, &described);
-    case MSG_XS_GRANT:
-        return done(g, grant(g, &m.grant));
-    case MSG_XS_REVOKE:
-        return done(g, take_back(g));
-    case MSG_XS_UNDO:
-        return done(g, undo(g, &m.undo));
+    case MSG_XS_GRANT: return done(g, grant(g, &m.grant));
+    case MSG_XS_REVOKE: return done(g, take_back(g));
+    case MSG_XS_UNDO: return done(g, undo(g, &m.undo));
     case MSG_XS_DESTROY:
-        r = destroy_begin(g, g->frame.job, &m.destroy);
+        r = gate_destroy_begin(g, g->frame.job, &m.destroy);
         if (r < 0)
             destroyed(g, g->frame.job, m.destroy.domid, -r);
     }
@@ -112,7 +109,7 @@ static void on_warden(struct gate *g)
  * names the process that connected), and the first connection of the right uid closes the door. */
 static void on_connect(struct gate *g)
 {
-    struct ucred uc = { .uid = -1 };
+    struct ucred uc = {.uid = -1};
     socklen_t len = sizeof(uc);
     int fd = accept4(g->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -130,14 +127,14 @@ static void on_connect(struct gate *g)
 
 static void on_parent(struct gate *g)
 {
-    int r = conn_read(&g->parent);
+    int r = gate_conn_read(&g->parent);
 
     if (r == -ECONNRESET)
         gate_die(0, "the parent has closed its xenstore connection");
     if (r < 0)
         gate_die(1, "the parent's xenstore connection: %s", strerror(-r));
     if (r) {
-        forward_parent(g);
+        gate_forward_parent(g);
         g->parent.got = 0;
     }
 }
@@ -145,12 +142,12 @@ static void on_parent(struct gate *g)
 /* Between requests upstream tells events, and `own` at most an answer that came too late. */
 static void on_xenstored(struct gate *g, struct conn *c)
 {
-    int r = conn_read(c);
+    int r = gate_conn_read(c);
 
     if (r < 0)
         gate_die(1, "xenstored is gone: %s", strerror(-r));
     if (r && c == &g->upstream && c->hdr.type == XS_WATCH_EVENT)
-        forward_event(g);
+        gate_forward_event(g);
     if (r)
         c->got = 0;
 }
@@ -160,11 +157,11 @@ static void on_xenstored(struct gate *g, struct conn *c)
 /* Runs what is due; ms until the next. */
 static int on_time(struct gate *g)
 {
-    struct msg_XS_REFUSED m = { .count = g->refused };
+    struct msg_XS_REFUSED m = {.count = g->refused};
     int64_t now = gate_now(), next = now + 60000;
 
     for (struct gate_destroy *d = g->destroys; d < g->destroys + GATE_JOBS; d++) {
-        if (d->used && d->next <= now && destroy_step(g, d)) {
+        if (d->used && d->next <= now && gate_destroy_step(g, d)) {
             d->used = false;
             destroyed(g, d->job, d->domid, d->err);
         }
@@ -186,18 +183,18 @@ static int on_time(struct gate *g)
 static void turn(struct gate *g)
 {
     struct pollfd p[4] = {
-        { .fd = g->warden.fd, .events = POLLIN },
-        { .fd = g->own.fd, .events = POLLIN },
-        { .fd = g->upstream.fd, .events = POLLIN },
-        { .fd = g->listener, .events = POLLIN },
+        {.fd = g->warden.fd, .events = POLLIN},
+        {.fd = g->own.fd, .events = POLLIN},
+        {.fd = g->upstream.fd, .events = POLLIN},
+        {.fd = g->listener, .events = POLLIN},
     };
     int timeout = on_time(g);
 
     if (g->listener < 0) {
-        forward_events(g);
-        conn_flush(&g->parent);
+        gate_forward_events(g);
+        gate_conn_flush(&g->parent);
         p[3].fd = g->parent.fd;
-        p[3].events = (forward_ready(g) ? POLLIN : 0) | (g->parent.len ? POLLOUT : 0);
+        p[3].events = (gate_forward_ready(g) ? POLLIN : 0) | (g->parent.len ? POLLOUT : 0);
     }
     if (poll(p, 4, timeout) <= 0)
         return;
@@ -209,13 +206,13 @@ static void turn(struct gate *g)
         on_xenstored(g, &g->upstream);
     if (p[3].revents && g->listener >= 0)
         on_connect(g);
-    else if (p[3].revents & (POLLIN | POLLHUP | POLLERR) && forward_ready(g))
+    else if (p[3].revents & (POLLIN | POLLHUP | POLLERR) && gate_forward_ready(g))
         on_parent(g);
 }
 
 void gate_open(int warden, int listener, int upstream, int own, uid_t parent_uid)
 {
-    gate.warden = (struct ipc_chan){ .fd = warden, .self = GATE, .peer = WARDEN, .phase = PH_RUN };
+    gate.warden = (struct ipc_chan){.fd = warden, .self = GATE, .peer = WARDEN, .phase = PH_RUN};
     gate.listener = listener;
     gate.parent_uid = parent_uid;
     gate.parent.fd = -1;

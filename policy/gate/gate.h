@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * The gate: the one process with a xenstore connection.  It forwards what a grant covers between the
- * parent's libxenstore and xenstored, and answers the warden's questions on a second connection.
+ * The gate: the one process with a xenstore connection.  It forwards what a grant covers between
+ * the parent's libxenstore and xenstored, and answers the warden's questions on a second
+ * connection.
  *
  * It branches on headers and on the paths of requests; a value that is to be written is compared
- * with the few words that its grant allows, all others pass unread.  Single-threaded, no heap, every
- * table has a bound.  One request at a time, whoever makes it, waits for xenstored's answer: nothing
- * is ever under way while the warden takes a grant back, and a peer that floods or does not read
- * fills its own socket.  xenstored is as trusted as the gate and answers in well under a millisecond;
- * when it does not answer for GATE_ASK_MS, nothing in the toolstack would move anyway.
+ * with the few words that its grant allows, all others pass unread.  Single-threaded, no heap,
+ * every table has a bound.  One request at a time, whoever makes it, waits for xenstored's answer:
+ * nothing is ever under way while the warden takes a grant back, and a peer that floods or does not
+ * read fills its own socket.  xenstored is as trusted as the gate and answers in well under a
+ * millisecond; when it does not answer for GATE_ASK_MS, nothing in the toolstack would move anyway.
  */
 #ifndef MOAT_GATE_H
 #define MOAT_GATE_H
@@ -24,12 +25,12 @@
 #include "ipc/ipc.h"
 
 #define GATE_MSG (sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX)
-#define GATE_JOBS 1024      /* as many as there are undo slots */
+#define GATE_JOBS 1024 /* as many as there are undo slots */
 #define GATE_WATCHES 256
 #define GATE_TXS 16
-#define GATE_JOB_WATCHES 4  /* per job, and for the standing grants together */
+#define GATE_JOB_WATCHES 4 /* per job, and for the standing grants together */
 #define GATE_JOB_TXS 2
-#define GATE_PATH 256       /* longest path that is granted or that the gate makes */
+#define GATE_PATH 256 /* longest path that is granted or that the gate makes */
 #define GATE_TOKEN 64
 #define GATE_ASK_MS 5000    /* for one request or question to be answered */
 #define GATE_CLOSE_MS 10000 /* for backends to close, as libxl's LIBXL_DESTROY_TIMEOUT */
@@ -43,7 +44,7 @@ struct conn { /* one xenstore connection, either role */
     uint32_t asked;    /* req_id of the last request */
     union {
         struct xsd_sockmsg hdr;
-        char in[GATE_MSG + 1]; /* conn_read puts a NUL behind the payload */
+        char in[GATE_MSG + 1]; /* gate_conn_read puts a NUL behind the payload */
     };
     char out[4 * GATE_MSG];
 };
@@ -98,24 +99,25 @@ struct gate {
     char refused_path[128];
 };
 
-/* gate.c.  gate_open takes the fds over, with system calls that the sandbox takes away; besides root
- * parent_uid may connect to `listener`.  gate_serve does not return but exits: 0 when the warden or
- * the parent ended in good order, 1 otherwise. */
+/* gate.c.  gate_open takes the fds over, with system calls that the sandbox takes away; besides
+ * root parent_uid may connect to `listener`.  gate_serve does not return but exits: 0 when the
+ * warden or the parent ended in good order, 1 otherwise. */
 void gate_open(int warden, int listener, int upstream, int own, uid_t parent_uid);
 _Noreturn void gate_serve(void);
 
 /* wire.c */
 int64_t gate_now(void); /* CLOCK_MONOTONIC, ms */
 _Noreturn void gate_die(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int conn_read(struct conn *c); /* 1 = a message in c->in (then set got = 0); 0 = not yet; -errno */
-char *conn_payload(struct conn *c); /* of that message, with a NUL behind it */
-size_t conn_room(const struct conn *c);
-void conn_put(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, size_t alen,
-              const void *b, size_t blen); /* the caller has checked conn_room */
-void conn_flush(struct conn *c);
+int gate_conn_read(
+    struct conn *c); /* 1 = a message in c->in (then set got = 0); 0 = not yet; -errno */
+char *gate_conn_payload(struct conn *c); /* of that message, with a NUL behind it */
+size_t gate_conn_room(const struct conn *c);
+void gate_conn_put(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, size_t alen,
+                   const void *b, size_t blen); /* the caller has checked gate_conn_room */
+void gate_conn_flush(struct conn *c);
 /* Sends, waits, leaves the answer in c->in: its length, -errno of an XS_ERROR, or -ETIMEDOUT. */
-int conn_ask(struct gate *g, struct conn *c, const struct xsd_sockmsg *hdr, const void *a,
-             size_t alen, const void *b, size_t blen, int64_t deadline);
+int gate_conn_ask(struct gate *g, struct conn *c, const struct xsd_sockmsg *hdr, const void *a,
+                  size_t alen, const void *b, size_t blen, int64_t deadline);
 
 /* grants.c */
 bool gate_split(uint32_t type, const char *payload, uint32_t len, struct gate_request *rq);
@@ -125,25 +127,29 @@ void gate_revoke(struct gate_table *t, uint32_t job);
 struct gate_job *gate_find(struct gate_table *t, uint32_t job);
 
 /* forward.c */
-bool forward_ready(const struct gate *g); /* may one more message of the parent be read? */
-void forward_parent(struct gate *g);      /* handles the message in parent.in */
-void forward_event(struct gate *g);       /* handles the XS_WATCH_EVENT in upstream.in */
-void forward_events(struct gate *g);      /* tells the parent what is pending, while there is room */
-void forward_recheck(struct gate *g, uint32_t job); /* ends what no grant of the job covers now */
+bool gate_forward_ready(const struct gate *g); /* may one more message of the parent be read? */
+void gate_forward_parent(struct gate *g);      /* handles the message in parent.in */
+void gate_forward_event(struct gate *g);       /* handles the XS_WATCH_EVENT in upstream.in */
+void gate_forward_events(
+    struct gate *g); /* tells the parent what is pending, while there is room */
+void gate_forward_recheck(struct gate *g,
+                          uint32_t job); /* ends what no grant of the job covers now */
 
 /* ask.c: all return 0 or a length, or -errno as xenstore said it, or -ETIMEDOUT */
-void ask_begin(struct gate *g); /* starts the bound for the questions that follow */
-int ask(struct gate *g, uint32_t type, uint32_t tx, const char *path, const char *value, size_t len);
-int ask_list(struct gate *g, const char *path, char *list, size_t size);
-int ask_in_tx(struct gate *g, int (*fn)(struct gate *, uint32_t tx, const char *path),
-              const char *path); /* what fn says; again while it conflicts; commits unless fn fails */
-int ask_resolve(struct gate *g, const char *name, struct msg_RESOLVED *found);
-int ask_describe(struct gate *g, uint32_t domid, struct msg_DESCRIBED *d);
-int ask_undo(struct gate *g, uint32_t domid, uint32_t what);
+void gate_ask_begin(struct gate *g); /* starts the bound for the questions that follow */
+int gate_ask(struct gate *g, uint32_t type, uint32_t tx, const char *path, const char *value,
+             size_t len);
+int gate_ask_list(struct gate *g, const char *path, char *list, size_t size);
+int gate_ask_in_tx(
+    struct gate *g, int (*fn)(struct gate *, uint32_t tx, const char *path),
+    const char *path); /* what fn says; again while it conflicts; commits unless fn fails */
+int gate_ask_resolve(struct gate *g, const char *name, struct msg_RESOLVED *found);
+int gate_ask_describe(struct gate *g, uint32_t domid, struct msg_DESCRIBED *d);
+int gate_ask_undo(struct gate *g, uint32_t domid, uint32_t what);
 
 /* destroy.c */
-int destroy_begin(struct gate *g, uint32_t job, const struct msg_XS_DESTROY *m);
-bool destroy_step(struct gate *g, struct gate_destroy *d); /* true = ended with d->err */
-bool destroy_backend(const char *path, uint32_t domid, bool *console);
+int gate_destroy_begin(struct gate *g, uint32_t job, const struct msg_XS_DESTROY *m);
+bool gate_destroy_step(struct gate *g, struct gate_destroy *d); /* true = ended with d->err */
+bool gate_destroy_backend(const char *path, uint32_t domid, bool *console);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* The table of grants and its comparison with a request.  Pure functions: see tests/fuzz/fuzz_gate.c */
+/* The table of grants and its comparison with a request.  Pure functions: see
+ * tests/fuzz/fuzz_gate.c */
 #include "policy/gate/gate.h"
 
 #define T_READ (1u << XS_READ)
@@ -11,24 +12,26 @@ static const struct grant {
     const char *path;
     const char *values[4];
 } grants[] = {
-#define VALUES(...) { __VA_ARGS__ }
-#define GRANT(kind, stage, types, path, values, because) { kind, stage, types, path, values },
+#define VALUES(...)                                                                                \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+#define GRANT(kind, stage, types, path, values, because) {kind, stage, types, path, values},
 #include "policy/gate/grants.def"
 };
 
-/* Cuts a payload at its NULs: the path ends at the first one, and a request that has bytes where its
- * type has none (a second path, a NUL inside a token) is not cut but refused. */
+/* Cuts a payload at its NULs: the path ends at the first one, and a request that has bytes where
+ * its type has none (a second path, a NUL inside a token) is not cut but refused. */
 bool gate_split(uint32_t type, const char *payload, uint32_t len, struct gate_request *rq)
 {
     size_t n = strnlen(payload, len), rest;
 
-    *rq = (struct gate_request){ .path = payload };
+    *rq = (struct gate_request){.path = payload};
     if (n == len)
         return false;
     rest = len - n - 1;
     switch (type) {
-    case XS_READ:
-        return rest == 0;
+    case XS_READ: return rest == 0;
     case XS_WRITE:
         rq->value = payload + n + 1;
         rq->value_len = rest;
@@ -37,8 +40,7 @@ bool gate_split(uint32_t type, const char *payload, uint32_t len, struct gate_re
     case XS_UNWATCH:
         rq->token = payload + n + 1;
         return rest && rest <= GATE_TOKEN && strnlen(rq->token, rest) == rest - 1;
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -53,7 +55,7 @@ static bool path_fits(const char *template, const char *path, const char *dec)
                 return false;
             path += n;
             template += sizeof("$DOMID") - 1;
-        } else if (*template++ != *path++) {
+        } else if (*template ++ != *path++) {
             return false;
         }
     }
@@ -114,7 +116,7 @@ int gate_grant(struct gate_table *t, uint32_t job, uint32_t kind, uint32_t domid
     if (!j && !(j = gate_find(t, 0)))
         return -ENOSPC;
     t->njobs += !j->job;
-    *j = (struct gate_job){ .job = job, .kind = kind, .domid = domid, .stage = stage };
+    *j = (struct gate_job){.job = job, .kind = kind, .domid = domid, .stage = stage};
     snprintf(j->dec, sizeof(j->dec), "%u", domid);
     return 0;
 }
@@ -125,6 +127,6 @@ void gate_revoke(struct gate_table *t, uint32_t job)
 
     if (!job || !j)
         return;
-    *j = (struct gate_job){ 0 };
+    *j = (struct gate_job){0};
     t->njobs--;
 }

@@ -30,7 +30,7 @@ void gate_die(int status, const char *fmt, ...)
     _exit(status);
 }
 
-int conn_read(struct conn *c)
+int gate_conn_read(struct conn *c)
 {
     size_t want;
     ssize_t r;
@@ -56,20 +56,21 @@ int conn_read(struct conn *c)
     }
 }
 
-char *conn_payload(struct conn *c)
+char *gate_conn_payload(struct conn *c)
 {
     return c->in + sizeof(c->hdr);
 }
 
-size_t conn_room(const struct conn *c)
+size_t gate_conn_room(const struct conn *c)
 {
     return sizeof(c->out) - c->len;
 }
 
 static void append(struct conn *c, const void *p, size_t len)
 {
-    if (len > conn_room(c))
-        gate_die(1, "a queue overflows: a bound is wrong"); /* never: callers check conn_room */
+    if (len > gate_conn_room(c))
+        gate_die(1,
+                 "a queue overflows: a bound is wrong"); /* never: callers check gate_conn_room */
     if (c->off + c->len + len > sizeof(c->out)) {
         memmove(c->out, c->out + c->off, c->len);
         c->off = 0;
@@ -79,8 +80,8 @@ static void append(struct conn *c, const void *p, size_t len)
     c->len += len;
 }
 
-void conn_put(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, size_t alen,
-              const void *b, size_t blen)
+void gate_conn_put(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, size_t alen,
+                   const void *b, size_t blen)
 {
     struct xsd_sockmsg h = *hdr;
 
@@ -90,7 +91,7 @@ void conn_put(struct conn *c, const struct xsd_sockmsg *hdr, const void *a, size
     append(c, b, blen);
 }
 
-void conn_flush(struct conn *c)
+void gate_conn_flush(struct conn *c)
 {
     ssize_t r;
 
@@ -114,24 +115,24 @@ static int error_of(const char *word)
     return -EIO;
 }
 
-int conn_ask(struct gate *g, struct conn *c, const struct xsd_sockmsg *hdr, const void *a,
-             size_t alen, const void *b, size_t blen, int64_t deadline)
+int gate_conn_ask(struct gate *g, struct conn *c, const struct xsd_sockmsg *hdr, const void *a,
+                  size_t alen, const void *b, size_t blen, int64_t deadline)
 {
     struct xsd_sockmsg h = *hdr;
-    struct pollfd p = { .fd = c->fd };
+    struct pollfd p = {.fd = c->fd};
     int64_t left;
     int r;
 
-    if (alen + blen > XENSTORE_PAYLOAD_MAX || conn_room(c) < GATE_MSG)
+    if (alen + blen > XENSTORE_PAYLOAD_MAX || gate_conn_room(c) < GATE_MSG)
         return -E2BIG;
     h.req_id = ++c->asked;
-    conn_put(c, &h, a, alen, b, blen);
+    gate_conn_put(c, &h, a, alen, b, blen);
     for (;;) {
-        conn_flush(c);
-        while ((r = conn_read(c)) > 0) {
+        gate_conn_flush(c);
+        while ((r = gate_conn_read(c)) > 0) {
             c->got = 0;
             if (c->hdr.type == XS_WATCH_EVENT)
-                forward_event(g);
+                gate_forward_event(g);
             else if (c->hdr.req_id == c->asked) /* else an answer that came too late */
                 goto answered;
         }
@@ -145,6 +146,6 @@ int conn_ask(struct gate *g, struct conn *c, const struct xsd_sockmsg *hdr, cons
     }
 answered:
     if (c->hdr.type == XS_ERROR)
-        return error_of(conn_payload(c));
+        return error_of(gate_conn_payload(c));
     return c->hdr.type == h.type ? (int)c->hdr.len : -EIO;
 }

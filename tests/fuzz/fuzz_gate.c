@@ -20,15 +20,12 @@ static bool legal(uint32_t type, uint32_t stage, const struct gate_request *rq)
     bool shutdown = is(rq, "/local/domain/5/control/shutdown");
 
     switch (type) {
-    case XS_READ:
-        return shutdown || is(rq, "/local/domain/5/memory/target");
-    case XS_WATCH:
-        return (shutdown || is(rq, "@releaseDomain")) && strlen(rq->token) < GATE_TOKEN;
+    case XS_READ: return shutdown || is(rq, "/local/domain/5/memory/target");
+    case XS_WATCH: return (shutdown || is(rq, "@releaseDomain")) && strlen(rq->token) < GATE_TOKEN;
     case XS_WRITE:
         return shutdown && stage >= XS_STAGE_SUSPEND &&
                (!rq->value_len || (rq->value_len == 7 && !memcmp(rq->value, "suspend", 7)));
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -46,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     stage = data[1] % 3;
     if (gate_grant(&table, 1, KIND_SAVE, 5, stage))
         abort();
-    payload = malloc(size - 1); /* exactly as large as conn_read's: one NUL behind it */
+    payload = malloc(size - 1); /* exactly as large as gate_conn_read's: one NUL behind it */
     if (!payload)
         return 0;
     memcpy(payload, data + 2, size - 2);
@@ -54,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (gate_split(type, payload, size - 2, &rq) && gate_covers(&table, type, &rq) &&
         !(stage ? legal(type, stage, &rq) : is(&rq, "@releaseDomain")))
         abort();
-    if (destroy_backend(payload, 5, &console) && !strstr(payload, "/5/"))
+    if (gate_destroy_backend(payload, 5, &console) && !strstr(payload, "/5/"))
         abort();
     free(payload);
     return 0;

@@ -140,7 +140,7 @@ static void set(struct store *s, const char *path, const char *value, size_t len
     i = lower_bound(s, path);
     s->nodes = must(realloc(s->nodes, (s->n + 1) * sizeof(*s->nodes)));
     memmove(s->nodes + i + 1, s->nodes + i, (s->n - i) * sizeof(*s->nodes));
-    s->nodes[i] = (struct node){ copy(path, strlen(path)), copy(value, len), len };
+    s->nodes[i] = (struct node){copy(path, strlen(path)), copy(value, len), len};
     s->n++;
 }
 
@@ -169,16 +169,16 @@ static void store_free(struct store *s)
         free(s->nodes[i].value);
     }
     free(s->nodes);
-    *s = (struct store){ 0 };
+    *s = (struct store){0};
 }
 
 static struct store store_copy(const struct store *s)
 {
-    struct store c = { must(calloc(s->n + 1, sizeof(*s->nodes))), s->n };
+    struct store c = {must(calloc(s->n + 1, sizeof(*s->nodes))), s->n};
 
     for (size_t i = 0; i < s->n; i++)
-        c.nodes[i] = (struct node){ copy(s->nodes[i].path, strlen(s->nodes[i].path)),
-                                    copy(s->nodes[i].value, s->nodes[i].len), s->nodes[i].len };
+        c.nodes[i] = (struct node){copy(s->nodes[i].path, strlen(s->nodes[i].path)),
+                                   copy(s->nodes[i].value, s->nodes[i].len), s->nodes[i].len};
     return c;
 }
 
@@ -205,7 +205,7 @@ static char *children(const struct store *s, const char *dir, size_t *len)
 static void reply(struct sconn *c, uint32_t type, const void *a, size_t alen, const void *b,
                   size_t blen)
 {
-    struct xsd_sockmsg h = { .type = type, .len = alen + blen };
+    struct xsd_sockmsg h = {.type = type, .len = alen + blen};
     char *p;
 
     if (c->fd < 0)
@@ -277,7 +277,7 @@ static void drop(struct sconn *c)
     while (c->txs)
         tx_free(c, c->txs);
     free(c->out);
-    *c = (struct sconn){ .fd = -1 };
+    *c = (struct sconn){.fd = -1};
 }
 
 static void flush(struct sconn *c)
@@ -315,8 +315,8 @@ static void note(struct change **list, uint32_t type, const char *path, const ch
 {
     struct change *ch = must(calloc(1, sizeof(*ch)));
 
-    *ch = (struct change){ *list, type, copy(path, strlen(path)),
-                           value ? copy(value, strlen(value)) : NULL };
+    *ch = (struct change){*list, type, copy(path, strlen(path)),
+                          value ? copy(value, strlen(value)) : NULL};
     *list = ch;
 }
 
@@ -359,7 +359,7 @@ static void commit(struct simxs *xs, struct tx *tx)
         return;
     store_free(&xs->store);
     xs->store = tx->store;
-    tx->store = (struct store){ 0 };
+    tx->store = (struct store){0};
     tx->changes = NULL;
     for (; ch; ch = next) {
         next = ch->next;
@@ -425,7 +425,7 @@ static void watch(struct sconn *c, const char *path, const char *token)
         if (!strcmp(w->path, path) && !strcmp(w->token, token))
             return fail(c, EEXIST);
     w = must(calloc(1, sizeof(*w)));
-    *w = (struct watch){ c->watches, copy(path, strlen(path)), copy(token, strlen(token)) };
+    *w = (struct watch){c->watches, copy(path, strlen(path)), copy(token, strlen(token))};
     c->watches = w;
     ok(c);
     reply(c, XS_WATCH_EVENT, path, strlen(path) + 1, token, strlen(token) + 1);
@@ -450,8 +450,10 @@ static void tx_start(struct simxs *xs, struct sconn *c)
     struct tx *tx = must(calloc(1, sizeof(*tx)));
     char id[12];
 
-    *tx = (struct tx){ .next = c->txs, .id = ++xs->last_tx, .start = xs->generation,
-                       .store = store_copy(&xs->store) };
+    *tx = (struct tx){.next = c->txs,
+                      .id = ++xs->last_tx,
+                      .start = xs->generation,
+                      .store = store_copy(&xs->store)};
     c->txs = tx;
     snprintf(id, sizeof(id), "%u", tx->id);
     reply(c, XS_TRANSACTION_START, id, strlen(id) + 1, NULL, 0);
@@ -488,15 +490,9 @@ static void domain_request(struct simxs *xs, struct sconn *c, const char *domid)
     case XS_IS_DOMAIN_INTRODUCED:
         snprintf(path, sizeof(path), "/local/domain/%.20s", domid);
         return reply(c, c->hdr.type, find(&xs->store, path) ? "T" : "F", 2, NULL, 0);
-    case XS_RESET_WATCHES:
-        unwatch_all(c);
-        return ok(c);
-    case XS_RELEASE:
-        fire(xs, "@releaseDomain", false);
-        break;
-    case XS_INTRODUCE:
-        fire(xs, "@introduceDomain", false);
-        break;
+    case XS_RESET_WATCHES: unwatch_all(c); return ok(c);
+    case XS_RELEASE: fire(xs, "@releaseDomain", false); break;
+    case XS_INTRODUCE: fire(xs, "@introduceDomain", false); break;
     }
     note(&xs->happened, c->hdr.type, domid, NULL);
     ok(c);
@@ -514,16 +510,12 @@ static void node_request(struct simxs *xs, struct sconn *c, struct tx *tx, const
     if (!node && type != XS_WRITE && type != XS_MKDIR)
         return fail(c, ENOENT);
     switch (type) {
-    case XS_READ:
-        return reply(c, type, node->value, node->len, NULL, 0);
-    case XS_DIRECTORY:
-        return directory(c, s, path);
+    case XS_READ: return reply(c, type, node->value, node->len, NULL, 0);
+    case XS_DIRECTORY: return directory(c, s, path);
     case XS_DIRECTORY_PART:
         return directory_part(xs, c, s, path, rest_len ? strtoul(rest, NULL, 10) : 0);
-    case XS_GET_PERMS:
-        return reply(c, type, "n0", 3, NULL, 0);
-    case XS_SET_PERMS:
-        return ok(c);
+    case XS_GET_PERMS: return reply(c, type, "n0", 3, NULL, 0);
+    case XS_SET_PERMS: return ok(c);
     case XS_WRITE:
         ok(c); /* before the events */
         set(s, path, rest, rest_len);
@@ -557,21 +549,16 @@ static void request(struct simxs *xs, struct sconn *c)
     if (c->hdr.tx_id && !tx)
         return fail(c, ENOENT);
     switch (c->hdr.type) {
-    case XS_TRANSACTION_START:
-        return tx_start(xs, c);
-    case XS_TRANSACTION_END:
-        return tx_end(xs, c, tx, path);
-    case XS_WATCH:
-        return watch(c, path, rest);
-    case XS_UNWATCH:
-        return unwatch(c, path, rest);
+    case XS_TRANSACTION_START: return tx_start(xs, c);
+    case XS_TRANSACTION_END: return tx_end(xs, c, tx, path);
+    case XS_WATCH: return watch(c, path, rest);
+    case XS_UNWATCH: return unwatch(c, path, rest);
     case XS_INTRODUCE:
     case XS_RELEASE:
     case XS_RESUME:
     case XS_GET_DOMAIN_PATH:
     case XS_IS_DOMAIN_INTRODUCED:
-    case XS_RESET_WATCHES:
-        return domain_request(xs, c, path);
+    case XS_RESET_WATCHES: return domain_request(xs, c, path);
     case XS_DIRECTORY:
     case XS_DIRECTORY_PART:
     case XS_READ:
@@ -579,10 +566,8 @@ static void request(struct simxs *xs, struct sconn *c)
     case XS_SET_PERMS:
     case XS_WRITE:
     case XS_MKDIR:
-    case XS_RM:
-        return node_request(xs, c, tx, path, rest, rest_len);
-    default:
-        return fail(c, ENOSYS);
+    case XS_RM: return node_request(xs, c, tx, path, rest, rest_len);
+    default: return fail(c, ENOSYS);
     }
 }
 
@@ -619,7 +604,7 @@ struct simxs *simxs_new(void)
     for (int i = 0; i < SIMXS_CONNS; i++)
         xs->conns[i].fd = -1;
     xs->store.nodes = must(calloc(1, sizeof(struct node)));
-    xs->store.nodes[0] = (struct node){ copy("/", 1), copy("", 0), 0 };
+    xs->store.nodes[0] = (struct node){copy("/", 1), copy("", 0), 0};
     xs->store.n = 1;
     return xs;
 }
@@ -643,7 +628,7 @@ void simxs_on_change(struct simxs *xs, simxs_cb *cb, void *u)
 
 int simxs_listen(struct simxs *xs, const char *path)
 {
-    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
     int fd;
 
     if (strlen(path) >= sizeof(sun.sun_path))
@@ -665,7 +650,7 @@ int simxs_add_conn(struct simxs *xs, int fd)
 {
     for (int i = 0; i < SIMXS_CONNS; i++) {
         if (xs->conns[i].fd < 0) {
-            xs->conns[i] = (struct sconn){ .fd = fd };
+            xs->conns[i] = (struct sconn){.fd = fd};
             return 0;
         }
     }
@@ -677,11 +662,11 @@ unsigned simxs_pollfds(struct simxs *xs, struct pollfd *p, unsigned max)
     unsigned n = 0;
 
     if (xs->listener >= 0 && n < max)
-        p[n++] = (struct pollfd){ .fd = xs->listener, .events = POLLIN };
+        p[n++] = (struct pollfd){.fd = xs->listener, .events = POLLIN};
     for (struct sconn *c = xs->conns; c < xs->conns + SIMXS_CONNS && n < max; c++)
         if (c->fd >= 0)
-            p[n++] = (struct pollfd){ .fd = c->fd, .events = (xs->stalled ? 0 : POLLIN) |
-                                                             (c->out_len ? POLLOUT : 0) };
+            p[n++] = (struct pollfd){
+                .fd = c->fd, .events = (xs->stalled ? 0 : POLLIN) | (c->out_len ? POLLOUT : 0)};
     return n;
 }
 

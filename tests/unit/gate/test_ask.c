@@ -17,7 +17,7 @@ static void name_is(struct world *w, unsigned domid, const char *name)
 
 static struct msg_RESOLVED resolve(struct world *w, const char *name)
 {
-    struct msg_RESOLVE m = { 0 };
+    struct msg_RESOLVE m = {0};
     struct msg_RESOLVED found;
 
     ipc_text(m.name, sizeof(m.name), name);
@@ -37,7 +37,7 @@ static struct msg_DESCRIBED describe(struct world *w, uint32_t domid)
 {
     struct msg_DESCRIBED d;
 
-    warden_ask(w, MSG_DESCRIBE, 3, &(struct msg_DESCRIBE){ .domid = domid }, MSG_DESCRIBED, &d);
+    warden_ask(w, MSG_DESCRIBE, 3, &(struct msg_DESCRIBE){.domid = domid}, MSG_DESCRIBED, &d);
     return d;
 }
 
@@ -99,7 +99,8 @@ static void a_directory_larger_than_a_message_is_read_in_parts(void **state)
     world_free(w);
 }
 
-/* The double speaks the protocol as libxenstore reads it, so that the test above proves something. */
+/* The double speaks the protocol as libxenstore reads it, so that the test above proves something.
+ */
 static void the_simulated_parts_are_what_libxenstore_expects(void **state)
 {
     struct world *w = world_new(CLIENT_NONE);

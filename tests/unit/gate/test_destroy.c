@@ -9,7 +9,7 @@
 #define UUID "00010203-0405-0607-0809-0a0b0c0d0e0f"
 #define BE(b, type, d) "/local/domain/" #b "/backend/" type "/" #d
 
-static const uint8_t handle[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+static const uint8_t handle[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /* A device as libxl leaves it: the toolstack's note, the frontend, the backend. */
 static void device(struct world *w, unsigned domid, const char *kind, const char *be)
@@ -60,7 +60,7 @@ static void backend(void *u, uint32_t type, const char *path, const char *value)
 
 static int destroy(struct world *w, uint32_t domid)
 {
-    struct msg_XS_DESTROY m = { .domid = domid };
+    struct msg_XS_DESTROY m = {.domid = domid};
     struct msg_XS_DESTROYED d;
 
     memcpy(m.handle, handle, sizeof(handle));
@@ -156,7 +156,7 @@ static void a_driver_domain_removes_its_folder_itself(void **state)
 static void a_stuck_backend_is_removed_by_force_after_ten_seconds_and_blocks_nobody(void **state)
 {
     struct world *w = world();
-    struct msg_XS_DESTROY m = { .domid = 5 };
+    struct msg_XS_DESTROY m = {.domid = 5};
     struct msg_XS_DESTROYED d;
     int64_t begin = now_ms();
 
@@ -228,25 +228,36 @@ static void a_removal_is_repeated_when_it_conflicts(void **state)
 static void a_backend_path_has_exactly_one_form(void **state)
 {
     static const char *const bad[] = {
-        "", "/", "/local/domain/0/backend/vbd/5", "/local/domain/0/backend/vbd/5/",
-        "/local/domain/0/backend/vbd/5/0/", "/local/domain/0/backend/vbd/5/0/x",
-        "/local/domain/0/backend/vbd/6/0", "/local/domain/0/backend/vbd/55/0",
-        "/local/domain/0/backend/vbd/05/0", "/local/domain/00/backend/vbd/5/0",
-        "/local/domain/-1/backend/vbd/5/0", "/local/domain/ 0/backend/vbd/5/0",
-        "/local/domain/0/backend/VBD/5/0", "/local/domain/0/backend/../5/0",
-        "/local/domain/0/backend//5/0", "/local/domain/0/backend/a/b/5/0",
-        "/local/domain/32752/backend/vbd/5/0", "/local/domain/0/device/vbd/5/0",
-        "/local/domain/4294967296/backend/vbd/5/0", "local/domain/0/backend/vbd/5/0",
+        "",
+        "/",
+        "/local/domain/0/backend/vbd/5",
+        "/local/domain/0/backend/vbd/5/",
+        "/local/domain/0/backend/vbd/5/0/",
+        "/local/domain/0/backend/vbd/5/0/x",
+        "/local/domain/0/backend/vbd/6/0",
+        "/local/domain/0/backend/vbd/55/0",
+        "/local/domain/0/backend/vbd/05/0",
+        "/local/domain/00/backend/vbd/5/0",
+        "/local/domain/-1/backend/vbd/5/0",
+        "/local/domain/ 0/backend/vbd/5/0",
+        "/local/domain/0/backend/VBD/5/0",
+        "/local/domain/0/backend/../5/0",
+        "/local/domain/0/backend//5/0",
+        "/local/domain/0/backend/a/b/5/0",
+        "/local/domain/32752/backend/vbd/5/0",
+        "/local/domain/0/device/vbd/5/0",
+        "/local/domain/4294967296/backend/vbd/5/0",
+        "local/domain/0/backend/vbd/5/0",
         "/local/domain/0/backend/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/5/0",
     };
     bool console;
 
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(destroy_backend(bad[i], 5, &console));
-    assert_true(destroy_backend("/local/domain/0/backend/vbd/5/51712", 5, &console));
+        assert_false(gate_destroy_backend(bad[i], 5, &console));
+    assert_true(gate_destroy_backend("/local/domain/0/backend/vbd/5/51712", 5, &console));
     assert_false(console);
-    assert_true(destroy_backend("/local/domain/3/backend/9pfs/5/0", 5, &console));
-    assert_true(destroy_backend("/local/domain/0/backend/console/5/0", 5, &console));
+    assert_true(gate_destroy_backend("/local/domain/3/backend/9pfs/5/0", 5, &console));
+    assert_true(gate_destroy_backend("/local/domain/0/backend/console/5/0", 5, &console));
     assert_true(console);
 }
 

@@ -36,7 +36,8 @@ static void nothing_passes_without_a_grant(void **state)
     assert_int_equal(errno, EACCES);
     assert_int_equal(xs_transaction_start(w->xs), XBT_NULL);
     assert_int_equal(store_requests(w, XS_READ) + store_requests(w, XS_WRITE) +
-                     store_requests(w, XS_WATCH) + store_requests(w, XS_TRANSACTION_START), 0);
+                         store_requests(w, XS_WATCH) + store_requests(w, XS_TRANSACTION_START),
+                     0);
     while (w->refused < 4)
         warden_ask(w, 0, 0, NULL, MSG_XS_REFUSED, &m);
     assert_int_equal(w->refused, 4);
@@ -73,10 +74,22 @@ static void shutdown_is_written_only_in_stage_suspend(void **state)
 
 static void no_word_but_suspend_and_nothing_is_written(void **state)
 {
-    static const struct { const char *v; unsigned len; } bad[] = {
-        { "poweroff", 8 }, { "reboot", 6 }, { "halt", 4 }, { "crash", 5 }, { "suspend ", 8 },
-        { "suspen", 6 }, { "Suspend", 7 }, { "suspend\0", 8 }, { "\0suspend", 8 }, { "s3", 2 },
-        { "suspend\0poweroff", 16 }, { "\0", 1 },
+    static const struct {
+        const char *v;
+        unsigned len;
+    } bad[] = {
+        {"poweroff", 8},
+        {"reboot", 6},
+        {"halt", 4},
+        {"crash", 5},
+        {"suspend ", 8},
+        {"suspen", 6},
+        {"Suspend", 7},
+        {"suspend\0", 8},
+        {"\0suspend", 8},
+        {"s3", 2},
+        {"suspend\0poweroff", 16},
+        {"\0", 1},
     };
     struct world *w = world(CLIENT_LIB);
 
@@ -93,17 +106,37 @@ static void no_word_but_suspend_and_nothing_is_written(void **state)
 static void no_other_spelling_of_a_path_passes(void **state)
 {
     static const char *const bad[] = {
-        SHUTDOWN "/", SHUTDOWN "/..", SHUTDOWN "/../shutdown", SHUTDOWN "/../..",
-        "//local/domain/5/control/shutdown", "/local//domain/5/control/shutdown",
-        "/local/domain/5/control//shutdown", "/local/domain/05/control/shutdown",
-        "/local/domain/5/./control/shutdown", "/local/domain/+5/control/shutdown",
-        "/local/domain/5 /control/shutdown", "/local/domain/55/control/shutdown",
-        "/local/domain/6/control/shutdown", "/local/domain//control/shutdown",
-        "/local/domain/$DOMID/control/shutdown", "/local/domain/0/control/shutdown",
-        "control/shutdown", "domain/5/control/shutdown", "local/domain/5/control/shutdown",
-        "/local/domain/5/control", "/local/domain/5", "/local/domain", "/", "",
-        "/local/domain/5/control/shutdow", "/local/domain/5/control/shutdownx",
-        "/local/domain/5/memory/target/x", "/libxl/5", "/vm", "@releaseDomain", "@introduceDomain",
+        SHUTDOWN "/",
+        SHUTDOWN "/..",
+        SHUTDOWN "/../shutdown",
+        SHUTDOWN "/../..",
+        "//local/domain/5/control/shutdown",
+        "/local//domain/5/control/shutdown",
+        "/local/domain/5/control//shutdown",
+        "/local/domain/05/control/shutdown",
+        "/local/domain/5/./control/shutdown",
+        "/local/domain/+5/control/shutdown",
+        "/local/domain/5 /control/shutdown",
+        "/local/domain/55/control/shutdown",
+        "/local/domain/6/control/shutdown",
+        "/local/domain//control/shutdown",
+        "/local/domain/$DOMID/control/shutdown",
+        "/local/domain/0/control/shutdown",
+        "control/shutdown",
+        "domain/5/control/shutdown",
+        "local/domain/5/control/shutdown",
+        "/local/domain/5/control",
+        "/local/domain/5",
+        "/local/domain",
+        "/",
+        "",
+        "/local/domain/5/control/shutdow",
+        "/local/domain/5/control/shutdownx",
+        "/local/domain/5/memory/target/x",
+        "/libxl/5",
+        "/vm",
+        "@releaseDomain",
+        "@introduceDomain",
         "/local/domain/6/../5/memory/target",
     };
     static const char nul[] = TARGET "\0/local/domain/6/memory/target";
@@ -125,7 +158,7 @@ static void no_other_spelling_of_a_path_passes(void **state)
 static void no_other_request_type_passes(void **state)
 {
     static const char perms[] = SHUTDOWN "\0n5";
-    static const uint32_t more[] = { XS_INVALID, UINT32_MAX, 1u << 31, 32, 33, 32 + XS_READ };
+    static const uint32_t more[] = {XS_INVALID, UINT32_MAX, 1u << 31, 32, 33, 32 + XS_READ};
     struct world *w = world(CLIENT_RAW);
 
     warden_grant(w, 1, 5, XS_STAGE_SUSPEND);
@@ -388,7 +421,7 @@ static void request_ids_come_back_and_never_go_up(void **state)
 
 static void a_request_in_single_bytes_is_put_together(void **state)
 {
-    struct xsd_sockmsg h = { .type = XS_READ, .req_id = 9, .len = sizeof(TARGET) };
+    struct xsd_sockmsg h = {.type = XS_READ, .req_id = 9, .len = sizeof(TARGET)};
     struct world *w = world(CLIENT_RAW);
     char payload[XENSTORE_PAYLOAD_MAX + 1];
 
@@ -406,7 +439,7 @@ static void a_request_in_single_bytes_is_put_together(void **state)
 
 static void an_oversized_length_ends_the_connection(void **state)
 {
-    struct xsd_sockmsg h = { .type = XS_READ, .len = XENSTORE_PAYLOAD_MAX + 1 };
+    struct xsd_sockmsg h = {.type = XS_READ, .len = XENSTORE_PAYLOAD_MAX + 1};
     struct world *w = world(CLIENT_RAW);
     char payload[XENSTORE_PAYLOAD_MAX + 1];
 
@@ -420,7 +453,7 @@ static void an_oversized_length_ends_the_connection(void **state)
 
 static void a_flood_is_throttled_and_the_warden_still_served(void **state)
 {
-    struct xsd_sockmsg h = { .type = XS_RM, .len = sizeof(TARGET) };
+    struct xsd_sockmsg h = {.type = XS_RM, .len = sizeof(TARGET)};
     struct world *w = world(CLIENT_RAW);
     char msg[sizeof(h) + sizeof(TARGET)], payload[XENSTORE_PAYLOAD_MAX + 1];
     unsigned sent = 0, got = 0;
@@ -429,7 +462,7 @@ static void a_flood_is_throttled_and_the_warden_still_served(void **state)
     memcpy(msg, &h, sizeof(h));
     memcpy(msg + sizeof(h), TARGET, sizeof(TARGET));
     while (sent < 1000000) { /* nothing is read: at some point nothing more is taken */
-        struct pollfd p = { .fd = w->raw, .events = POLLOUT };
+        struct pollfd p = {.fd = w->raw, .events = POLLOUT};
         ssize_t r = send(w->raw, msg, sizeof(msg), MSG_DONTWAIT | MSG_NOSIGNAL);
 
         if (r < 0)
@@ -459,7 +492,7 @@ static void events_merge_while_the_parent_does_not_read(void **state)
 {
     struct world *w = world(CLIENT_RAW);
     char payload[XENSTORE_PAYLOAD_MAX + 1];
-    struct pollfd p = { .events = POLLIN };
+    struct pollfd p = {.events = POLLIN};
     struct xsd_sockmsg h;
     unsigned events = 0;
 
@@ -501,7 +534,7 @@ static void only_the_first_connection_of_the_right_uid_is_served(void **state)
     pid = fork();
     if (!pid) {
         int fd = setresuid(12345, 12345, 12345) ? -1 : world_connect(w);
-        struct timeval limit = { .tv_sec = 5 };
+        struct timeval limit = {.tv_sec = 5};
 
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
         _exit(fd < 0 ? 1 : recv(fd, &byte, 1, 0) == 0 ? 0 : 2); /* accepted and closed */

@@ -40,7 +40,7 @@ static void *serve(void *arg)
 
 static int make_listener(const char *path)
 {
-    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
     assert_true(fd >= 0);
@@ -53,7 +53,7 @@ static int make_listener(const char *path)
 
 int world_connect(const struct world *w)
 {
-    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
     snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", w->path);
@@ -69,7 +69,7 @@ int world_connect(const struct world *w)
 static void exec_gate(const char *program, const int fds[4])
 {
     int status = open("/proc/self/status", O_RDONLY), at[4];
-    char uid[12], *argv[] = { (char *)"gate", uid, NULL }, *envp[] = { NULL };
+    char uid[12], *argv[] = {(char *)"gate", uid, NULL}, *envp[] = {NULL};
 
     for (int i = 0; i < 4; i++)
         at[i] = fcntl(fds[i], F_DUPFD, 20);
@@ -96,7 +96,7 @@ static void run_gate(int warden, int listener, int upstream, int own)
     if (!getenv("GATE_STDERR"))
         dup2(null, 2);
     if (getenv("GATE_PROGRAM"))
-        exec_gate(getenv("GATE_PROGRAM"), (int[]){ warden, listener, upstream, own });
+        exec_gate(getenv("GATE_PROGRAM"), (int[]){warden, listener, upstream, own});
     gate_open(warden, listener, upstream, own, getuid());
     gate_serve();
 }
@@ -124,7 +124,7 @@ struct world *world_new(enum client client)
     close(up[1]);
     close(own[1]);
     close(listener);
-    w->warden = (struct ipc_chan){ .fd = chan[0], .self = WARDEN, .peer = GATE, .phase = PH_RUN };
+    w->warden = (struct ipc_chan){.fd = chan[0], .self = WARDEN, .peer = GATE, .phase = PH_RUN};
     w->sim = simxs_new();
     simxs_add_conn(w->sim, up[0]);
     simxs_add_conn(w->sim, own[0]);
@@ -231,7 +231,7 @@ unsigned store_requests(struct world *w, uint32_t type)
 void warden_ask(struct world *w, uint32_t type, uint32_t job, const void *msg, uint32_t answer_type,
                 void *answer)
 {
-    struct pollfd p = { .fd = w->warden.fd, .events = POLLIN };
+    struct pollfd p = {.fd = w->warden.fd, .events = POLLIN};
     struct msg_XS_REFUSED refused;
     int64_t deadline = now_ms() + 20000;
 
@@ -265,7 +265,7 @@ void warden_ask(struct world *w, uint32_t type, uint32_t job, const void *msg, u
 
 int warden_grant(struct world *w, uint32_t job, uint32_t domid, uint32_t stage)
 {
-    struct msg_XS_GRANT m = { .kind = KIND_SAVE, .domid = domid, .stage = stage };
+    struct msg_XS_GRANT m = {.kind = KIND_SAVE, .domid = domid, .stage = stage};
     struct msg_XS_DONE done;
 
     warden_ask(w, MSG_XS_GRANT, job, &m, MSG_XS_DONE, &done);
@@ -282,7 +282,7 @@ int warden_revoke(struct world *w, uint32_t job)
 
 int warden_undo(struct world *w, uint32_t job, uint32_t domid, uint32_t what)
 {
-    struct msg_XS_UNDO m = { .domid = domid, .what = what };
+    struct msg_XS_UNDO m = {.domid = domid, .what = what};
     struct msg_XS_DONE done;
 
     warden_ask(w, MSG_XS_UNDO, job, &m, MSG_XS_DONE, &done);
@@ -311,7 +311,7 @@ int parent_write(struct world *w, xs_transaction_t t, const char *path, const ch
 
 bool parent_event(struct world *w, const char *path, const char *token, int timeout_ms)
 {
-    struct pollfd p = { .fd = xs_fileno(w->xs), .events = POLLIN };
+    struct pollfd p = {.fd = xs_fileno(w->xs), .events = POLLIN};
     bool same;
     char **v;
     unsigned n;
@@ -327,7 +327,7 @@ bool parent_event(struct world *w, const char *path, const char *token, int time
 
 void raw_send(struct world *w, uint32_t type, uint32_t req_id, uint32_t tx, const void *p, size_t n)
 {
-    struct xsd_sockmsg h = { .type = type, .req_id = req_id, .tx_id = tx, .len = n };
+    struct xsd_sockmsg h = {.type = type, .req_id = req_id, .tx_id = tx, .len = n};
     char buf[sizeof(h) + XENSTORE_PAYLOAD_MAX];
 
     memcpy(buf, &h, sizeof(h));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* The real gate in a process of its own, between a test that plays warden and parent and a simulated
- * xenstored in a thread. */
+/* The real gate in a process of its own, between a test that plays warden and parent and a
+ * simulated xenstored in a thread. */
 #ifndef MOAT_TEST_GATE_WORLD_H
 #define MOAT_TEST_GATE_WORLD_H
 
@@ -22,12 +22,12 @@
 
 struct world {
     pid_t gate;
-    struct ipc_chan warden;    /* the test's end */
-    char path[64];             /* where the gate listens */
-    struct xs_handle *xs;      /* the parent's libxenstore, or NULL */
-    int raw;                   /* the parent's connection without a library, or -1 */
+    struct ipc_chan warden; /* the test's end */
+    char path[64];          /* where the gate listens */
+    struct xs_handle *xs;   /* the parent's libxenstore, or NULL */
+    int raw;                /* the parent's connection without a library, or -1 */
     struct simxs *sim;
-    pthread_mutex_t lock;      /* around sim */
+    pthread_mutex_t lock; /* around sim */
     pthread_t thread;
     volatile bool stop;
     unsigned refused_messages; /* XS_REFUSED seen by warden_ask */
@@ -63,9 +63,11 @@ int parent_write(struct world *w, xs_transaction_t t, const char *path, const ch
 bool parent_event(struct world *w, const char *path, const char *token, int timeout_ms);
 
 /* raw: sends one message; receives one, returns its type (payload NUL-terminated), -1 at the end */
-void raw_send(struct world *w, uint32_t type, uint32_t req_id, uint32_t tx, const void *p, size_t n);
+void raw_send(struct world *w, uint32_t type, uint32_t req_id, uint32_t tx, const void *p,
+              size_t n);
 int raw_recv(struct world *w, struct xsd_sockmsg *h, char payload[XENSTORE_PAYLOAD_MAX + 1]);
-int raw_errno(struct world *w, uint32_t type, uint32_t tx, const void *p, size_t n); /* 0 = passed */
+int raw_errno(struct world *w, uint32_t type, uint32_t tx, const void *p,
+              size_t n); /* 0 = passed */
 
 int64_t now_ms(void);
 
