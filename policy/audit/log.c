@@ -64,8 +64,8 @@ static ssize_t read_all(int fd, void *buf, size_t len, uint64_t offset)
 
 /*
  * The new state becomes durable before the old slot is overwritten, so at every moment one slot is
- * valid.  Overwriting needs no sync of its own: it is against readers of the running system; a crash
- * can bring the old slot back, and the newer one wins.
+ * valid.  Overwriting needs no sync of its own: it is against readers of the running system; a
+ * crash can bring the old slot back, and the newer one wins.
  */
 static int store_state(struct audit_log *log, const struct audit_state *s)
 {

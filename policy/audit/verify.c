@@ -66,8 +66,9 @@ static int compare_state(const struct audit_state *state, const struct audit_sta
 }
 
 /*
- * Lines up to the state's are checked with K_0 if it is given.  The one line that a crash or a running
- * recorder can have put after it is checked with the state's key; any further one is not ours.
+ * Lines up to the state's are checked with K_0 if it is given.  The one line that a crash or a
+ * running recorder can have put after it is checked with the state's key; any further one is not
+ * ours.
  */
 static int check_line(const char *buf, size_t len, const struct audit_state *state,
                       struct audit_state *at, bool with_key, struct audit_report *report)

@@ -291,6 +291,36 @@ static void a_killed_writer_loses_nothing_acknowledged(void **state)
     }
 }
 
+/* Lines come in while the log is verified; nobody is accused. */
+static void a_log_that_is_being_written_verifies(void **state)
+{
+    struct fixture *f = *state;
+    struct audit_report report;
+    uint64_t last = 0;
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct msg_RECORD r;
+        uint64_t sequence;
+
+        record_fill(&r, RECORD_END, "meanwhile");
+        fixture_open(f);
+        while (audit_append(&f->log, &r, &sequence) == 0)
+            ;
+        _exit(1);
+    }
+    for (int i = 0; i < 200; i++) {
+        if (audit_verify(f->path, f->key, &report) != 0)
+            fail_msg("line %llu: %s", (unsigned long long)report.bad_line, report.why);
+        assert_true(report.last_sequence >= last);
+        last = report.last_sequence;
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(last > FIXTURE_LINES);
+}
+
 /* ---- full disk */
 
 static void fill_to(struct fixture *f, uint64_t size)
@@ -375,20 +405,27 @@ static void the_recorder_answers_each_record(void **state)
     static struct ipc_frame frame;
     struct msg_RECORDED answer;
     struct msg_RECORD r;
-    int fds[2], status;
+    char said[512] = "", expected[160], hex[AUDIT_HEX_SIZE];
+    int fds[2], journal[2], status;
+    size_t len;
+    char *text;
+    struct audit_line l;
     pid_t pid;
 
     assert_int_equal(ipc_pair(fds), 0);
+    assert_int_equal(pipe(journal), 0);
     pid = fork();
     if (pid == 0) {
         close(fds[0]);
+        dup2(journal[1], 2);
         fixture_open(f);
         _exit(recorder_run(&f->log, fds[1]));
     }
     close(fds[1]);
+    close(journal[1]);
     warden.fd = fds[0];
     for (unsigned i = 1; i <= 3; i++) {
-        record_fill(&r, RECORD_ACT, "x");
+        record_fill(&r, i == 3 ? RECORD_END : RECORD_ACT, "x");
         assert_int_equal(ipc_send(&warden, MSG_RECORD, 9, &r, NULL, 0), 0);
         assert_int_equal(ipc_expect(&warden, &frame, MSG_RECORDED, &answer, 10000), 0);
         assert_int_equal(answer.errnum, 0);
@@ -405,6 +442,16 @@ static void the_recorder_answers_each_record(void **state)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     expect_good(f, FIXTURE_LINES + 3);
+    /* the journal got the hash of the end's line, and why the last one was refused */
+    assert_true(read(journal[0], said, sizeof(said) - 1) > 0);
+    close(journal[0]);
+    text = slurp(f->path, &len);
+    assert_null(audit_split(line_at(text, 9), strlen(line_at(text, 9)) - 1, &l));
+    audit_hex(l.hash, hex);
+    snprintf(expected, sizeof(expected), "moat-audit: job 7 ended, line 9 hash %s\n", hex);
+    assert_ptr_equal(strstr(said, expected), said);
+    assert_non_null(strstr(said, "Invalid argument"));
+    free(text);
 }
 
 /* stderr is closed there: what would have gone to it must not go to the log instead. */
@@ -452,6 +499,7 @@ int main(void)
         T(a_cut_in_a_covered_line_is_refused),
         T_EMPTY(a_crash_while_the_log_was_created_is_mended),
         T_EMPTY(a_killed_writer_loses_nothing_acknowledged),
+        T(a_log_that_is_being_written_verifies),
         T(a_line_that_does_not_fit_is_taken_back),
         T_EMPTY(a_full_disk_is_an_error_not_a_gap),
         T(the_recorder_answers_each_record),
