@@ -326,9 +326,13 @@ int hv_check_version(char why[128])
 
 uint64_t call_max_pages(enum guest_type guest, uint64_t pages)
 {
+    const uint64_t least = HV_BULK_START * 8ull, most = HV_BULK_MAX * 8ull;
+
     if (guest != GUEST_PV)
         return pages + 1;
-    return pages * 2 + (1u << 18);
+    if (pages > most / 8)
+        return pages > most ? pages : most;
+    return pages * 8 > least ? pages * 8 : least;
 }
 
 size_t call_arena_size(uint64_t max_pages, uint32_t max_vcpu_id)

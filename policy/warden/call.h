@@ -58,7 +58,8 @@ long call_own(enum hv_row row);
 int hv_check_version(char why[128]);
 
 /* max_pages of a domain: max_gpfn + 1 for PVH (pass MAXIMUM_GPFN's answer).  A PV guest chooses the
- * size of its p2m itself: pass its max_pages of getdomaininfo; the result allows for holes. */
+ * size of its p2m itself: pass its max_pages of getdomaininfo; the result allows for a guest that was
+ * ballooned down to an eighth, and in any case for what the smallest buffer holds (8 GiB). */
 uint64_t call_max_pages(enum guest_type guest, uint64_t pages);
 
 /* Bytes that hv.bulk and the arena need for a domain: dirty bitmap, vcpu state; a multiple of 4 KiB

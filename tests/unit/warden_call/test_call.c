@@ -373,7 +373,10 @@ static void another_hypervisor_is_named_with_both_numbers(void **state)
 static void arena_fits_bitmap_and_context(void **state)
 {
     assert_int_equal(call_max_pages(GUEST_PVH, 0xfffff), 0x100000);
-    assert_true(call_max_pages(GUEST_PV, 49152) >= 49152);
+    assert_int_equal(call_max_pages(GUEST_PV, 49152), 2u << 20);
+    assert_int_equal(call_max_pages(GUEST_PV, 1u << 20), 8u << 20);
+    assert_int_equal(call_max_pages(GUEST_PV, 100u << 20), 128u << 20);
+    assert_int_equal(call_max_pages(GUEST_PV, 200u << 20), 200u << 20);     /* too large */
     assert_int_equal(call_arena_size(0x100000, 0), HV_BULK_START);
     assert_int_equal(call_arena_size(16u << 20, 0), 2u << 20);
     assert_int_equal(call_arena_size((16u << 20) + 1, 0), (2u << 20) + 4096);
