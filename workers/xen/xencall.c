@@ -188,7 +188,7 @@ static int call(unsigned op, uint32_t subop, void *arg, size_t size)
     if (!c.row) {
         snprintf(text, sizeof(text), "hypercall %u without a row: sub-op %u", op,
                  size && arg && size != HVROW_ANY_SIZE ? *(uint32_t *)arg : subop);
-        worker_log(8 /* XTL_ERROR */, text);
+        worker_log(XTL_ERROR, text);
         errno = ENOSYS;
         return -1;
     }
