@@ -116,7 +116,8 @@ int launch_take_rules(int status, int table, int daemon, struct rules_daemon *d)
 
     if (WIFSIGNALED(status))
         fprintf(stderr, "moatd: the reader of the rules was ended by signal %d%s\n",
-                WTERMSIG(status), WTERMSIG(status) == SIGALRM ? ": users and groups took too long" : "");
+                WTERMSIG(status),
+                WTERMSIG(status) == SIGALRM ? ": users and groups took too long" : "");
     else if (!WEXITSTATUS(status))
         rc = check_table(table) || check_daemon(daemon, d) ? -1 : 0;
     if (rc && WIFEXITED(status) && !WEXITSTATUS(status))

@@ -17,7 +17,8 @@ static int destroy(uint32_t domid, const uint8_t handle[16])
 
     rc = launch_mark_domid(domid);
     if (rc)
-        fprintf(stderr, "moatd: domain %u: cannot note the domid as used: %s\n", domid, strerror(-rc));
+        fprintf(stderr, "moatd: domain %u: cannot note the domid as used: %s\n", domid,
+                strerror(-rc));
     rc = launch_destroy_domain(domid, handle);
     if (rc) {
         fprintf(stderr, "moatd: domain %u: cannot destroy: %s\n", domid, strerror(-rc));

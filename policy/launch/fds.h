@@ -27,7 +27,7 @@
 #define FD_WARDEN_FORKER 7
 #define FD_WARDEN_LISTEN 8      /* operators' socket */
 #define FD_WARDEN_UNDO 10       /* MOAT_RUNDIR/undo, mapped shared */
-#define FD_WARDEN_LOCK 11       /* MOAT_RUNDIR/lock, kept open only: its lock lasts as long as the warden */
+#define FD_WARDEN_LOCK 11       /* MOAT_RUNDIR/lock, kept open only: locked while a warden lives */
 
 /* worker */
 #define FD_WORKER_PARENT 3      /* channels; these block */

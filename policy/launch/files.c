@@ -5,7 +5,8 @@
  * close (tools/libs/light/libxl_internal.c).
  *
  * Safe if the caller lies, because domid and handle are numbers that are printed into a fixed
- * pattern below a folder of root's: no other path can come out, and only userdata is read or removed.
+ * pattern below a folder of root's: no other path can come out, and only userdata is read or
+ * removed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -26,9 +27,9 @@
 /* "DOMID.UUID" */
 static void identity(char buf[64], uint32_t domid, const uint8_t h[16])
 {
-    snprintf(buf, 64, "%" PRIu32 ".%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-             domid, h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9], h[10], h[11], h[12],
-             h[13], h[14], h[15]);
+    snprintf(buf, 64, "%" PRIu32 ".%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
+             "%02x%02x%02x%02x%02x%02x", domid, h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7],
+             h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]);
 }
 
 /* Is the file that we hold still the one with this name?  An unlocker has unlinked it otherwise. */

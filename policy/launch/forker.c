@@ -81,8 +81,8 @@ static int handle_spawn(struct ipc_chan *warden, struct ipc_frame *f)
 static void kill_worker(uint32_t job)
 {
     for (unsigned i = 0; i < nworkers; i++)
-        if (workers[i].job == job && syscall(SYS_pidfd_send_signal, workers[i].pidfd, SIGKILL, NULL, 0) &&
-            errno != ESRCH)
+        if (workers[i].job == job &&
+            syscall(SYS_pidfd_send_signal, workers[i].pidfd, SIGKILL, NULL, 0) && errno != ESRCH)
             say("cannot kill a worker", strerror(errno));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * The forker's first moments, and a worker's.  The forker lives without a right, in a root that holds
- * the workers' programs and nothing else, and without a network.
+ * The forker's first moments, and a worker's.  The forker lives without a right, in a root that
+ * holds the workers' programs and nothing else, and without a network.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -96,14 +96,15 @@ static int open_programs(char why[128])
 void launch_forker(const struct launch *l, int warden, pid_t parent)
 {
     struct sandbox_root root = {.exec = true, .setup = bind_programs};
-    const int pairs[] = {warden, FD_CHANNEL, open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), FD_PROC,
-                         open("/dev/null", O_RDWR | O_CLOEXEC), FD_NULL, -1};
+    const int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const int pairs[] = {warden, FD_CHANNEL, proc, FD_PROC, null, FD_NULL, -1};
     const int keep[] = {0, 1, 2, FD_CHANNEL, FD_PROC, FD_NULL};
     char why[128] = "";
     int rc, status;
 
     prctl(PR_SET_NAME, "moatd-forker");
-    rc = pairs[2] < 0 || pairs[4] < 0 ? -ENOENT : launch_place(pairs);
+    rc = proc < 0 || null < 0 ? -ENOENT : launch_place(pairs);
     if (rc)
         stop("/proc or /dev/null", strerror(-rc));
     sandbox_close_fds(keep, sizeof(keep) / sizeof(keep[0]));

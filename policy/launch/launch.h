@@ -60,21 +60,21 @@ struct launch_set {
 /* setup.c: users, folders, lock, undo file, programs, operators' socket; waits at most 30 s for the
  * lock.  0, or -1 with a message on stderr. */
 int launch_setup(struct launch *l);
-/* The supervisor's own list of capabilities; everything else is given up.  0 or -1 with a message. */
+/* Gives up every capability that is not on the supervisor's list.  0 or -1 with a message. */
 int launch_cut(void);
 /* Two connections to xenstore.  0 or -errno with a message. */
 int launch_xenstore(int fds[2]);
 /* A listening stream socket at `path`, in a folder that root alone can enter. fd or -errno */
 int launch_private_listener(const char *path);
 
-/* config.c: the rules, read by a child without rights.  Starts it; *fd: its result; pid or -errno. */
+/* config.c: starts a child without rights that reads the rules into two memfds.  pid or -errno. */
 pid_t launch_read_rules(const struct launch *l, int *table, int *daemon);
-/* Its wait status and memfds: seals and checks.  0, or -1 (the child has said why). Closes the fds on
- * error; on success *table is l's to keep and *d is filled. */
+/* Its wait status and memfds: seals and checks.  0: the table stays the caller's, *d is filled; or
+ * -1 (the reason has been said): both are closed. */
 int launch_take_rules(int status, int table, int daemon, struct rules_daemon *d);
 
-/* spawn.c: starts all residents and sends the rules.  0, or -1 with a message; what had been started
- * is in *s to be killed. */
+/* spawn.c: starts all residents and sends the rules.  0, or -1 with a message; what had been
+ * started is in *s to be killed. */
 int launch_start(const struct launch *l, struct launch_set *s);
 const char *launch_resident_name(unsigned i);
 
@@ -99,7 +99,7 @@ extern char *launch_environment[];
 /* Folders that programs under sanitizers need (their loader, /proc); nothing in a normal build. */
 int launch_sanitizer_root(const char *newroot);
 
-/* forker.c: starts and kills workers as the warden says, until the channel ends. The exit status. */
+/* forker.c: starts and kills workers until the warden's channel ends.  The exit status. */
 struct launch_worker_kind {
     const char *program, *argv0;
 };
@@ -108,7 +108,8 @@ int launch_forker_serve(int warden, const int *programs);
 /* forker_start.c: the forker's whole life, in a process that is still root. */
 void launch_forker(const struct launch *l, int warden, pid_t parent) __attribute__((noreturn));
 /* In the worker, before exec: its fds in their places, nothing else. */
-void launch_become_worker(int program, const char *argv0, const int fds[2]) __attribute__((noreturn));
+void launch_become_worker(int program, const char *argv0, const int fds[2])
+    __attribute__((noreturn));
 
 /* files.c: the userdata of a domain; domid and handle are all that comes from outside. */
 /* Opens its libxl-json read-only under libxl's lock (at most 2 s).  fd or -errno. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * What the warden may ask of the supervisor: two requests of a domid and a handle.  Both are numbers;
- * files.c and destroy_xen.c say why they can do no harm when they lie.
+ * What the warden may ask of the supervisor: two requests of a domid and a handle.  Both are
+ * numbers; files.c and destroy_xen.c say why they can do no harm when they lie.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@
 
 static struct ipc_chan channel(const struct supervisor *s)
 {
-    return (struct ipc_chan){.fd = s->set.warden, .self = SUPERVISOR, .peer = WARDEN, .phase = PH_RUN};
+    return (struct ipc_chan){.fd = s->set.warden, .self = SUPERVISOR, .peer = WARDEN,
+                             .phase = PH_RUN};
 }
 
 static void answer(struct supervisor *s, uint32_t type, uint32_t job, const void *msg, int *fd)

@@ -52,8 +52,9 @@ static int user(const char *name, struct launch_user *u)
 
 static int users(struct launch *l)
 {
-    return user("moat", &l->moat) || user("moat-warden", &l->warden) || user("moat-gate", &l->gate) ||
-           user("moat-audit", &l->audit) || user("moat-worker", &l->worker) ? -1 : 0;
+    return user("moat", &l->moat) || user("moat-warden", &l->warden) ||
+           user("moat-gate", &l->gate) || user("moat-audit", &l->audit) ||
+           user("moat-worker", &l->worker) ? -1 : 0;
 }
 
 /* The previous warden keeps the lock until it has undone what it could. */
@@ -68,7 +69,7 @@ static int take_lock(struct launch *l)
         if (errno != EWOULDBLOCK && errno != EINTR)
             return fail(MOAT_RUNDIR "/lock: %s", strerror(errno));
         if (i == 10)
-            fprintf(stderr, "moatd: waiting for the lock " MOAT_RUNDIR "/lock of a previous moatd\n");
+            fprintf(stderr, "moatd: waiting for a previous moatd's lock, " MOAT_RUNDIR "/lock\n");
         if (i == LOCK_SECONDS * 10)
             return fail("another moatd (or its warden) holds " MOAT_RUNDIR "/lock: stop it first");
         nanosleep(&pause, NULL);
@@ -88,7 +89,7 @@ static int open_undo(struct launch *l)
         return fail(MOAT_RUNDIR "/undo is no regular file: remove it");
     if (st.st_size != UNDO_SIZE) {
         if (st.st_size)
-            fprintf(stderr, "moatd: " MOAT_RUNDIR "/undo has a wrong size: starting with an empty one\n");
+            fprintf(stderr, "moatd: " MOAT_RUNDIR "/undo has a wrong size: emptied\n");
         if (ftruncate(l->undo, 0) || ftruncate(l->undo, UNDO_SIZE))
             return fail(MOAT_RUNDIR "/undo: %s", strerror(errno));
     }
@@ -283,14 +284,14 @@ int launch_setup(struct launch *l)
 
 /* What the supervisor needs for the rest of its life; its children give up the rest. */
 static const uint64_t needed =
-    1ull << CAP_SYS_ADMIN |     /* because each resident gets a mount namespace and a root of its own */
+    1ull << CAP_SYS_ADMIN |     /* because each resident gets a root of its own (mounts) */
     1ull << CAP_SYS_CHROOT |    /* because that root is entered with chroot(2) */
     1ull << CAP_MKNOD |         /* because the warden's device nodes are made in its root */
     1ull << CAP_CHOWN |         /* because they are given to moat-warden */
     1ull << CAP_SETUID |        /* because residents become their users */
     1ull << CAP_SETGID |        /* likewise */
     1ull << CAP_SETPCAP |       /* because residents empty their bounding sets */
-    1ull << CAP_KILL |          /* because residents that do not end are killed, and are not root's */
+    1ull << CAP_KILL |          /* because residents that do not end are killed */
     1ull << CAP_AUDIT_WRITE;    /* because the recorder gets it from here */
 
 int launch_cut(void)

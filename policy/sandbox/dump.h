@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * The readable form of a filter, one line per BPF instruction.  mkpolicy writes the golden files with
- * it and a test prints the filter that is compiled in, so that both are the same text or a change of
+ * The readable form of a filter, one line per BPF instruction.  mkpolicy writes the golden files
+ * with it and a test prints the filter that is compiled in: both are the same text, or a change of
  * the sandbox shows in review.
  */
 #ifndef MOAT_SANDBOX_DUMP_H

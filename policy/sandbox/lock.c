@@ -14,7 +14,8 @@ static int landlock_warden(char why[128])
 {
     int fd = open("/dev/xen", O_PATH | O_DIRECTORY | O_CLOEXEC), rc;
 
-    rc = sandbox_landlock_only(fd, LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_IOCTL_DEV, why);
+    rc = sandbox_landlock_only(fd, LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_IOCTL_DEV,
+                               why);
     if (fd >= 0)
         close(fd);
     return rc;

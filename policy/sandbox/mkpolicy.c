@@ -2,7 +2,8 @@
 /*
  * Build-time compiler of the sandbox policies (needs libseccomp; nothing that is installed does).
  *
- *   mkpolicy NAME.policy [--add SUPPLEMENT.policy]... [--log | --trap] --header OUT.h --golden OUT.txt
+ *   mkpolicy NAME.policy [--add SUPPLEMENT.policy]... [--log | --trap]
+ *            --header OUT.h --golden OUT.txt
  *
  * A policy is a list of lines; '#' starts a comment.
  *
@@ -12,13 +13,13 @@
  *   errno ERRNAME NAME, NAME... [as above] refused with an errno instead of death
  *   default kill                           the rest ends the process; must stand in every policy
  *
- * A supplement (--add, for builds under sanitizers or with a simulation, never installed) widens: an
- * unconditional line of it replaces the policy's lines for that call.
+ * A supplement (--add, for builds under sanitizers or with a simulation, never installed) widens:
+ * an unconditional line of it replaces the policy's lines for that call.
  *
  * MASK and VALUE are numbers or names from the table below, joined by '|'.  Arguments are compared
- * in their low 32 bits: every argument that a policy names is an int to the kernel (fd, ioctl number,
- * fcntl command, signal, option) or a set of flags of which it looks at the low half only, so
- * garbage in the upper half must not make a difference.  Other architectures' entries (int 0x80,
+ * in their low 32 bits: every argument that a policy names is an int to the kernel (fd, ioctl
+ * number, fcntl command, signal, option) or a set of flags of which it looks at the low half only,
+ * so garbage in the upper half must not make a difference.  Other architectures' entries (int 0x80,
  * x32) end the process.
  */
 #include <ctype.h>
@@ -354,7 +355,8 @@ static struct sock_filter *compile(unsigned *n)
         line = rules[i].line;
         if (rules[i].action == default_action)
             continue;
-        r = seccomp_rule_add_array(ctx, rules[i].action, rules[i].nr, rules[i].nargs, rules[i].args);
+        r = seccomp_rule_add_array(ctx, rules[i].action, rules[i].nr, rules[i].nargs,
+                                   rules[i].args);
         if (r == -EEXIST)
             bad("the same rule stands in the policy twice");
         check(r, "libseccomp refuses this rule");
@@ -440,7 +442,7 @@ int main(int argc, char **argv)
         else if (argv[i][0] != '-' && !policy)
             read_policy(policy = argv[i]);
         else
-            bad("usage: mkpolicy NAME.policy [--add FILE]... [--log | --trap] --header H --golden G");
+            bad("usage: mkpolicy NAME.policy [--add FILE]... [--log|--trap] --header H --golden G");
     }
     if (!policy || !header || !golden)
         bad("a policy, --header and --golden are needed");

@@ -18,7 +18,7 @@ struct limits {
 };
 
 /*
- * NOFILE: warden and parent hold a handful of fds for each of 1,024 jobs at most, the forker a pidfd.
+ * NOFILE: warden and parent hold a handful of fds for each of 1,024 jobs, the forker a pidfd.
  * FSIZE: 0 where nothing is written but messages; the warden sizes arenas (files to the kernel).
  * The forker's limits are inherited by the workers, who can only lower them.
  */
@@ -26,7 +26,7 @@ static const struct limits table[SANDBOX_KINDS] = {
     [SANDBOX_WARDEN] = {8192, 0, 64 * MIB, 64 * MIB},
     [SANDBOX_RECORDER] = {64, 0, RLIM_INFINITY, 0},
     [SANDBOX_GATE] = {256, 0, 0, 0},
-    [SANDBOX_PARENT] = {8192, 16, 0, 0},    /* libxenstore's reader; a predecessor that still dies */
+    [SANDBOX_PARENT] = {8192, 16, 0, 0},    /* libxenstore's reader; a dying predecessor */
     [SANDBOX_FORKER] = {4096, 1100, RLIM_INFINITY, 0},
     [SANDBOX_SAVE] = {64, 0, RLIM_INFINITY, 0},
 };

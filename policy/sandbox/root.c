@@ -44,7 +44,7 @@ int sandbox_new_root(const struct sandbox_root *root, char why[128])
         return failed("none of /run, /mnt, /tmp is a folder", why);
     if (unshare(CLONE_NEWNS))
         return failed("unshare", why);
-    /* Slave: what we mount stays ours, what the host unmounts goes here too and is not kept busy. */
+    /* Slave: what we mount stays ours; what the host unmounts goes here too, not kept busy. */
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
         return failed("make mounts private", why);
     if (mount("moat", at, "tmpfs", flags, "mode=0755,size=256k,nr_inodes=64"))

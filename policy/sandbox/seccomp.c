@@ -20,7 +20,8 @@
 #include "policy_warden.h"
 
 #define FILTER(name) \
-    {#name, policy_##name, sizeof(policy_##name) / sizeof(policy_##name[0]), {POLICY_SOURCES_##name}}
+    {#name, policy_##name, sizeof(policy_##name) / sizeof(policy_##name[0]), \
+     {POLICY_SOURCES_##name}}
 static const struct sandbox_filter filters[SANDBOX_KINDS] = {
     [SANDBOX_WARDEN] = FILTER(warden),
     [SANDBOX_RECORDER] = FILTER(recorder),
@@ -41,7 +42,7 @@ const struct sandbox_filter *sandbox_filter(enum sandbox_kind kind)
 static void say_call(int sig, siginfo_t *info, void *ucontext)
 {
     char buf[96];
-    int n = snprintf(buf, sizeof(buf), "moat: sandbox: process %ld: system call %d is not allowed\n",
+    int n = snprintf(buf, sizeof(buf), "moat: sandbox: process %ld: system call %d not allowed\n",
                      (long)syscall(SYS_getpid), info->si_syscall);
 
     if (write(2, buf, (size_t)n) < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * What a policy file says, worked out from its text alone: a second, naive reading beside mkpolicy's,
- * so that the kernel's behaviour is compared with the text and not with the compiler.
+ * What a policy file says, worked out from its text alone: a second, naive reading beside
+ * mkpolicy's, so that the kernel's behaviour is compared with the text and not with the compiler.
  */
 #ifndef MOAT_TEST_POLICY_TEXT_H
 #define MOAT_TEST_POLICY_TEXT_H
@@ -62,7 +62,8 @@ static const struct text_name text_calls[] = {
 static const struct text_name text_constants[] = {
     K(PROT_NONE), K(PROT_READ), K(PROT_WRITE), K(PROT_EXEC), K(MAP_SHARED), K(MAP_PRIVATE),
     K(MAP_ANONYMOUS), K(MAP_TYPE), K(MADV_DONTNEED), K(F_GETFL), K(F_SETFL), K(F_GETFD), K(F_SETFD),
-    K(F_ADD_SEALS), K(F_GET_SEALS), K(O_CREAT), K(AT_EMPTY_PATH), K(MADV_DONTFORK), K(MADV_DOFORK), K(AF_UNIX), K(AF_NETLINK),
+    K(F_ADD_SEALS), K(F_GET_SEALS), K(O_CREAT), K(AT_EMPTY_PATH), K(MADV_DONTFORK),
+    K(MADV_DOFORK), K(AF_UNIX), K(AF_NETLINK),
     K(SOL_SOCKET), K(SO_PEERCRED), K(SO_PEERGROUPS), K(SO_PASSCRED), K(SO_ERROR), K(SO_TYPE),
     K(PR_SET_PDEATHSIG), K(PR_SET_NO_NEW_PRIVS), K(PR_SET_NAME), K(PR_SET_DUMPABLE),
     K(SECCOMP_SET_MODE_FILTER), K(TCGETS), K(IOCTL_PRIVCMD_HYPERCALL), K(IOCTL_PRIVCMD_RESTRICT),
@@ -74,7 +75,8 @@ static const struct text_name text_constants[] = {
 
 static inline void text_die(const char *path, unsigned line, const char *what, const char *word)
 {
-    fprintf(stderr, "%s:%u: the test does not understand: %s %s\n", path, line, what, word ? word : "");
+    fprintf(stderr, "%s:%u: the test does not understand: %s %s\n", path, line, what,
+            word ? word : "");
     abort();
 }
 

@@ -36,7 +36,7 @@ static int read_policies(void **state)
 
 /*
  * Makes one call in a child under the filter.  Returns VERDICT_KILL, else the errno with which the
- * call ended (0 = it succeeded, or ended the child in its own way): the caller knows which it wants.
+ * call ended (0 = it succeeded, or ended the child in its own way).
  */
 static int try_call(enum sandbox_kind kind, long nr, const uint64_t a[6])
 {
@@ -113,7 +113,7 @@ static void every_call(enum sandbox_kind kind)
     }
 }
 
-/* For each conditional rule: arguments that fit, that fit but for the upper half, and that do not. */
+/* For each conditional rule: arguments that fit, also with garbage above, and that do not. */
 static void every_condition(enum sandbox_kind kind)
 {
     const struct text_policy *p = &policies[kind];
@@ -210,7 +210,7 @@ static void expect_kill(enum sandbox_kind kind, long nr, uint64_t a0, uint64_t a
     assert_int_equal(try_call(kind, nr, args), VERDICT_KILL);
 }
 
-/* By name and without the policy's text: what must not be possible whatever somebody writes there. */
+/* By name, whatever somebody writes into the policy: what must not be possible. */
 static void a_save_worker_cannot_do_what_the_design_forbids(void **state)
 {
     const enum sandbox_kind k = SANDBOX_SAVE;
@@ -233,7 +233,8 @@ static void a_save_worker_cannot_do_what_the_design_forbids(void **state)
 #endif
     for (const char *const *name = (const char *const[]){"sendmsg", "open", "openat", "execve",
          "execveat", "socket", "connect", "clone", "clone3", "fork", "vfork", "kill", "tgkill",
-         "fcntl", "setsockopt", "prctl", "seccomp", "unlink", "memfd_create", NULL}; *name; name++) {
+         "fcntl", "setsockopt", "prctl", "seccomp", "unlink", "memfd_create", NULL};
+         *name; name++) {
         uint32_t nr = 0;
 
         assert_true(text_find(text_calls, sizeof(text_calls) / sizeof(text_calls[0]), *name, &nr));
@@ -253,7 +254,7 @@ static void an_ioctl_number_with_garbage_above_is_the_same_number(void **state)
     assert_int_equal(try_call(SANDBOX_SAVE, SYS_ioctl, args), EBADF);
 }
 
-/* A worker's filter lies above the forker's: what it allows and that does not would be an illusion. */
+/* A worker's filter lies above the forker's: what that one forbids stays forbidden. */
 static void the_forker_allows_what_its_workers_need(void **state)
 {
     const struct text_policy *w = &policies[SANDBOX_SAVE];
