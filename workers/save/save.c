@@ -186,6 +186,10 @@ static int write_domain(struct save *s)
     if (!xc_domain_save(s->xch, worker.file, worker.grant.domid, flags, &cb, XC_STREAM_PLAIN, -1))
         return 0;
     rc = errno ? -errno : -EIO;     /* libxenguest keeps the errno of what failed first */
+    if (worker_first_errno(HV_LOGDIRTY_ENABLE))     /* but for this one, which it tries twice */
+        return fail(s, -worker_first_errno(HV_LOGDIRTY_ENABLE),
+                    "Xen cannot log this domain's dirty pages (for PV it must be built with shadow "
+                    "paging); save without --live");
     if (!s->refused)
         return fail(s, rc, "saving the domain");
     s->result->retval = -1;         /* the parent knows why */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* A logger for Xen's libraries that writes messages to the parent, and nothing else of its own. */
+/* A logger for Xen's libraries that writes messages to the parent; what became of hypercalls. */
 #ifndef MOAT_WORKERS_XEN_H
 #define MOAT_WORKERS_XEN_H
 
 #include <xentoollog.h>
+
+#include "policy/warden/hvrow.h"
 
 /*
  * The process's only logger, not to be freed.  progress(): called for each progress report of the
@@ -11,5 +13,11 @@
  */
 xentoollog_logger *worker_logger(void (*progress)(const char *what, unsigned long done,
                                                   unsigned long total));
+
+/*
+ * The errno of the first call of this row that failed since one succeeded, 0 = none did.  libxenguest
+ * tries other calls after some failures and then reports the last errno, not the cause.
+ */
+int worker_first_errno(enum hv_row row);
 
 #endif

@@ -152,6 +152,13 @@ static int unpack(struct call *c, const struct msg_CALLED *out)
     return 0;
 }
 
+static int first_errno[HV_ROWS];
+
+int worker_first_errno(enum hv_row row)
+{
+    return first_errno[row];
+}
+
 /* A frame that is malformed, of another job or of another type has ended the process already. */
 static int transact(struct call *c)
 {
@@ -170,9 +177,12 @@ static int transact(struct call *c)
     if ((out.ret >= 0 || out.arg.len) && unpack(c, &out))
         _Exit(1);
     if (out.ret < 0) {
+        if (!first_errno[c->id])
+            first_errno[c->id] = out.errnum;
         errno = out.errnum;
         return -1;
     }
+    first_errno[c->id] = 0;
     return out.ret;
 }
 

@@ -23,6 +23,7 @@ void fake_xen_reset(void)
     if (xen.memory)
         munmap(xen.memory, XEN_PAGES * PAGE);
     memset(&xen, 0, sizeof(xen));
+    xen.fail_errno = EIO;
     hv = (struct hv){ arg, bulk, sizeof(bulk) };
     xen.memory = mmap(NULL, XEN_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
                       0);
@@ -182,16 +183,19 @@ static long call(unsigned op, const uint64_t args[5])
 static bool row_fails(unsigned op, const uint64_t args[5])
 {
     const struct hv_rowdef *row = hvrow((uint32_t)xen.fail_row);
+    const uint8_t *arg;
 
     if (!row || row->op != op)
         return false;
-    return row->subop == (row->shape == HV_STRUCT ? *(uint32_t *)(uintptr_t)args[0]
-                                                  : (uint32_t)args[0]);
+    if (row->shape != HV_STRUCT)
+        return row->subop == (uint32_t)args[0];
+    arg = (const uint8_t *)(uintptr_t)args[0];
+    return row->subop == hvrow_field(arg, 0, 4) && hvrow_matches(row, arg);
 }
 
 long hv_call(unsigned op, unsigned nargs, const uint64_t args[5])
 {
-    long ret = row_fails(op, args) ? -EIO : call(op, args);
+    long ret = row_fails(op, args) ? -xen.fail_errno : call(op, args);
 
     if (ret < 0) {
         errno = (int)-ret;

@@ -24,7 +24,8 @@ struct fake_xen {
     bool logdirty;
     bool gone;                  /* the domid is another domain's */
     unsigned cleans;
-    int fail_row;               /* enum hv_row that Xen refuses with EIO */
+    int fail_row;               /* enum hv_row that Xen refuses, */
+    int fail_errno;             /* with this; EIO */
 };
 extern struct fake_xen xen;
 

@@ -294,6 +294,18 @@ static void xens_refusal_is_the_cause(void **state)
     }
 }
 
+/* As on a Xen without shadow paging: then libxenguest's own errno is that of its second attempt. */
+static void a_xen_that_cannot_log_dirty_pages_is_named(void **state)
+{
+    r.flags = INTENT_LIVE;
+    xen.fail_row = HV_LOGDIRTY_ENABLE;
+    xen.fail_errno = EOPNOTSUPP;
+    worker_run(&r);
+    assert_failed(EOPNOTSUPP, "save without --live: Operation not supported");
+    assert_int_equal(r.suspends, 0);
+    assert_int_equal(r.ctx.saw & SAW_LOGDIRTY_ON, 0);
+}
+
 static void another_domains_state_is_never_saved(void **state)
 {
     xen.gone = true;
@@ -330,6 +342,7 @@ int main(void)
         T(a_closed_pipe_is_an_error_not_a_signal),
         T(a_pipe_is_not_fsynced),
         T(xens_refusal_is_the_cause),
+        T(a_xen_that_cannot_log_dirty_pages_is_named),
         T(another_domains_state_is_never_saved),
         T(a_peer_that_breaks_the_protocol_ends_the_worker),
     };
