@@ -3,6 +3,9 @@
 #
 # Sourced by run.sh and shell.sh: the folder of a run, its overlay, its disk and QEMU's command line.
 
+# Modes of the checkout and of build/ end up in dom0.
+umask 022
+
 box_src=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$box_src/../.." && pwd)
 build=${BOX_BUILD:-$top/build/box}
@@ -45,10 +48,11 @@ box_overlay() {
     if [ -d "$stage" ]; then
         cp -a "$stage/." "$tree/"
         for name in bin sbin lib lib64; do
-            [ -d "$tree/$name" ] && [ ! -L "$tree/$name" ] || continue
-            mkdir -p "$tree/usr/$name"
-            cp -a "$tree/$name/." "$tree/usr/$name/"
-            rm -rf "${tree:?}/$name"
+            if [ -d "$tree/$name" ] && [ ! -L "$tree/$name" ]; then
+                mkdir -p "$tree/usr/$name"
+                cp -a "$tree/$name/." "$tree/usr/$name/"
+                rm -rf "${tree:?}/$name"
+            fi
         done
     fi
     overlay_libraries "$tree"
@@ -57,9 +61,12 @@ box_overlay() {
     printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files\n' >"$tree/etc/nsswitch.conf"
     printf '127.0.0.1 localhost\n' >"$tree/etc/hosts"
     cp "$box_src/lib.sh" "$box_src/dom0/runner" "$tree/box/"
+    # What only cases of moat need; the box itself works without.
+    [ ! -f "$box_src/moat.sh" ] || cp "$box_src/moat.sh" "$tree/box/"
+    echo "export MUST_WORK=${MUST_WORK:-0} ${BOX_ENV:-}" >"$tree/box/env"
 }
 
-# box_machine: packs the overlay behind the base, makes an empty disk and sets $qemu.
+# box_machine: packs the overlay behind the base, makes an empty disk and sets $cpu.
 # Why each flag: README.md.
 box_machine() {
     python3 "$box_src/mkcpio.py" "$out/overlay" "$out/overlay.cpio" || exit 2
@@ -75,10 +82,12 @@ xen_line="console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M dom0_max_vcpus=1
 loglvl=warning guest_loglvl=warning${BOX_XEN_EXTRA:+ $BOX_XEN_EXTRA}"
 dom0_line="console=hvc0 loglevel=4 mitigations=off panic=1${BOX_LINUX_EXTRA:+ $BOX_LINUX_EXTRA}"
 
-# box_qemu ARG...: runs "$@ QEMU-COMMAND-LINE".
+# box_qemu CONSOLE COMMAND...: runs "COMMAND... QEMU-COMMAND-LINE"; CONSOLE is where the first serial port goes.
 box_qemu() {
+    console=$1
+    shift
     "$@" qemu-system-x86_64 -accel tcg,thread=multi -cpu "$cpu" -smp 2 -m "$mem" \
         -no-reboot -display none -monitor none -nic none \
         -kernel "$build/xen" -append "$xen_line" -initrd "$build/vmlinux $dom0_line,$out/initrd" \
-        -drive "file=$out/disk.img,format=raw,if=ide" $serial
+        -drive "file=$out/disk.img,format=raw,if=ide" -serial "$console" -serial "file:$out/out"
 }
