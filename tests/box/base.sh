@@ -5,6 +5,7 @@
 # Xen tools with their libraries, Python, kernel modules, and a guest (kernel and initramfs) in /guest.
 # It is built again when anything that goes into it changes. Prints the archive's path.
 set -eu
+umask 022
 
 box_src=$(cd "$(dirname "$0")" && pwd)
 build=${BOX_BUILD:-$(cd "$box_src/../.." && pwd)/build/box}
@@ -78,7 +79,7 @@ make_skeleton() {
 }
 
 install_modules() {
-    for module in $(grep -v '^#' "$box_src/dom0/modules"); do
+    grep -v '^#' "$box_src/dom0/modules" | while read -r module; do
         cp "$root"/usr/lib/modules/*/kernel/"$module.ko" "$tree/modules/" ||
             die "the kernel has no module $module"
         echo "${module##*/}"

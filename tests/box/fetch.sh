@@ -9,6 +9,7 @@
 # build/box/vmlinux (uncompressed: QEMU and Xen would need seconds of emulated time to unpack them).
 # A second run does nothing until the list below changes; --update asks the archive for newer packages.
 set -eu
+umask 022
 
 box_src=$(cd "$(dirname "$0")" && pwd)
 build=${BOX_BUILD:-$(cd "$box_src/../.." && pwd)/build/box}
@@ -84,8 +85,8 @@ main() {
     exec 9>"$build/.fetch.lock"
     flock 9
 
-    key=$(cat "$0" "$box_src/vmlinux.py" | sha256sum | cut -c1-16)
-    if [ $update -eq 0 ] && [ "$(cat "$build/fetch.stamp" 2>/dev/null)" = "$key" ]; then
+    key=$(cat "$box_src/fetch.sh" "$box_src/vmlinux.py" | sha256sum | cut -c1-16)
+    if [ $update -eq 0 ] && [ "$(head -n 1 "$build/fetch.stamp" 2>/dev/null)" = "$key" ]; then
         return 0
     fi
     rm -f "$build/fetch.stamp"
@@ -101,7 +102,8 @@ main() {
     for name in debs root xen vmlinux; do
         mv "$build/$name.part" "$build/$name"
     done
-    echo "$key" >"$build/fetch.stamp.part"
+    # The second line makes base.sh see newer packages.
+    { echo "$key"; ls "$build/debs"; } >"$build/fetch.stamp.part"
     mv "$build/fetch.stamp.part" "$build/fetch.stamp"
 }
 

@@ -10,6 +10,9 @@ box_number=0
 box_failed=0
 box_done=0
 # A file, not a variable: guests made in a subshell (by ok, run or a pipe) are destroyed with the others.
+# In the shell of shell.sh there is no runner to name the case.
+: "${BOX_CASE:=shell}"
+mkdir -p "/tmp/$BOX_CASE"
 box_guests=/tmp/$BOX_CASE/.guests
 : >"$box_guests"
 
@@ -190,7 +193,7 @@ guest_create() {
     fi
     # shellcheck disable=SC2034
     domid=$(xl domid "$guest")
-    wait_for 60 grep -q '^guest: up' "$(guest_log "$guest")" && return 0
+    wait_for 100 grep -q '^guest: up' "$(guest_log "$guest")" && return 0
     fail "guest $guest says that it is up" "$(tail -n 30 "$(guest_log "$guest")")"
     return 1
 }
@@ -269,9 +272,9 @@ box_cleanup() {
     if [ $box_done -eq 0 ]; then
         fail "the case reaches its end" "exit status $box_status after assertion $box_number"
     fi
-    for box_name in $(sort -u "$box_guests"); do
-        guest_gone "$box_name" || guest_destroy "$box_name"
-    done
+    while read -r box_name; do
+        guest_gone "$box_name" || guest_destroy "$box_name" </dev/null
+    done <"$box_guests"
     [ $box_failed -eq 0 ] && [ $box_done -eq 1 ]
     exit
 }

@@ -9,6 +9,7 @@
 # not be built or the command line is wrong. The environment is described in README.md.
 set -eu
 
+# shellcheck source=tests/box/qemu.sh
 . "$(dirname "$0")/qemu.sh"
 
 usage() {
@@ -70,13 +71,11 @@ for path in $cases; do
     echo "$name $seconds" >>"$tree/box/plan"
 done
 [ $total -ge 600 ] || total=600
-echo "export MUST_WORK=${MUST_WORK:-0}" >"$tree/box/env"
 cp "$tree/box/plan" "$out/plan"
 box_machine
 
-serial="-serial file:$out/console.log -serial file:$out/out"
 status=0
-box_qemu python3 "$box_src/collect.py" "$out" "${BOX_TIMEOUT:-$total}" "${BOX_BOOT_SECONDS:-120}" || status=$?
+box_qemu "file:$out/console.log" python3 "$box_src/collect.py" "$out" "${BOX_TIMEOUT:-$total}" "${BOX_BOOT_SECONDS:-120}" || status=$?
 if debugfs -R "stat /.put" "$out/disk.img" 2>/dev/null | grep -q directory; then
     mkdir -p "$out/put"
     debugfs -R "rdump /.put $out/put" "$out/disk.img" >/dev/null 2>&1 || :

@@ -6,6 +6,7 @@
 set -eu
 
 : "${BOX_OUT:=$(cd "$(dirname "$0")/../.." && pwd)/build/box/shell}"
+# shellcheck source=tests/box/qemu.sh
 . "$(dirname "$0")/qemu.sh"
 
 box_claim_out
@@ -14,5 +15,4 @@ box_overlay
 mkdir -p "$tree/box/cases"
 cp "$box_src"/cases/*.sh "$tree/box/cases/"
 box_machine
-serial="-serial mon:stdio -serial file:$out/out"
-box_qemu exec
+box_qemu mon:stdio exec

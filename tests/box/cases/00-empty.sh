@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-only
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC1091,SC2154
 # The box itself, with nothing in it.
 . /box/lib.sh
 

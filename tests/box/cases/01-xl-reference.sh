@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-only
-# shellcheck shell=sh disable=SC2154
-# box: seconds 240
+# shellcheck shell=sh disable=SC1091,SC2154
+# box: seconds 300
 # xl itself creates, saves and restores both kinds of guest here: what moat is measured against works.
 . /box/lib.sh
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-only
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC1091,SC2154
+# box: seconds 300
 # The emulated machine computes correctly while dom0 and several guests share its CPUs. When this fails, the box is
 # broken and no other result counts (README.md, "Known traps").
 . /box/lib.sh
@@ -14,7 +15,7 @@ wrong=0
 end=$(($(now_ms) + 15000))
 while [ "$(now_ms)" -lt $end ]; do
     rounds=$((rounds + 1))
-    [ "$(echo hello | tr a-z A-Z | sed s/H/J/)" = JELLO ] || wrong=$((wrong + 1))
+    [ "$(echo hello | tr h H | sed s/H/J/)" = Jello ] || wrong=$((wrong + 1))
 done
 diag "$rounds rounds; passes of web: $(guest_passes web), of db1: $(guest_passes db1)"
 is "no program of dom0 gives a wrong result" "$wrong" 0
