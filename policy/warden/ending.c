@@ -28,18 +28,25 @@ void job_cancel(struct job *j, uint32_t cause)
  * safe if the caller lies, because it is the caller's own job that fails. */
 void job_fail(struct job *j, uint32_t cause)
 {
+    const bool said = j->cancelled;
+    struct msg_CANCEL m = {.cause = cause};
+
     if (j->failed || j->state >= JOB_SAVED)
         return;
-    if (!j->cancelled)
-        job_cancel(j, cause);
     j->failed = true;
     j->cause = cause;
+    if (!said) {
+        j->cancelled = cause;
+        j->cancelled_at = now_ms();
+    }
     close_fd(&j->worker.fd);
     if (!j->dead) {
         record_act(j->undo, ACT_KILL);
         tell(&w.forker, MSG_KILL_WORKER, j->number, NULL, NULL, 0);
     }
     undo_now(j->undo);
+    if (!said)
+        tell(&w.parent, MSG_CANCEL, j->number, &m, NULL, 0);
 }
 
 static int rc_of(uint32_t cause)

@@ -127,7 +127,7 @@ static uint32_t legal(uint32_t type)
 
     switch (type) {
     case MSG_SUSPEND: return 1u << JOB_RUNNING;
-    case MSG_STATE: return runs | suspended | 1u << JOB_SAVED;
+    case MSG_STATE: return runs | suspended;
     case MSG_ABORT:
     case MSG_OUTCOME: return runs | suspended;
     case MSG_RELEASE:

@@ -141,13 +141,13 @@ static void gate_refused(uint32_t job, const struct msg_XS_REFUSED *m)
 {
     static unsigned notes;
     struct job *j = job_by_number(job);
-    char text[192];
+    char text[160];
 
     if (j)
         j->call.refused[REFUSED_XENSTORE] += m->count;
     if (notes++ >= GATE_NOTES)
         return;
-    snprintf(text, sizeof(text), "gate refused job %u's parent: %s", job, m->path);
+    snprintf(text, sizeof(text), "the gate refused the parent: %s", m->path);
     record_note(text, REFUSED_XENSTORE, m->count);
 }
 

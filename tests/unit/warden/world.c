@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -181,6 +182,7 @@ static void run_warden(int *fds)
 {
     int high[16];
 
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (unsigned i = 0; fds[i] >= 0; i++)      /* out of the way of the fixed numbers */
         high[i] = fcntl(fds[i], F_DUPFD, 64);
     close_all();
@@ -277,7 +279,7 @@ static void resolve(void)
 
     ipc_decode(&f, &q);
     for (unsigned i = 0; i < DOMS; i++)     /* names of domains that are gone as well */
-        if (fake->doms[i].domid && !strcmp(fake->doms[i].name, q.name) && a.count < 8)
+        if (fake->doms[i].name[0] && !strcmp(fake->doms[i].name, q.name) && a.count < 8)
             ids[a.count++] = fake->doms[i].domid;
     memcpy(a.domids, ids, sizeof(ids));
     ipc_send(&t.gate, MSG_RESOLVED, 0, &a, NULL, 0);
@@ -399,8 +401,11 @@ static void forker_says(void)
         close(t.worker.fd);
     t.worker = (struct ipc_chan){channel_fd, WORKER, WARDEN, PH_OPEN | PH_RUN, true, false};
     t.got_grant = false;
+    if (t.victim)
+        save_die();
     t.victim = fork();
     if (!t.victim) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         close_range(3, ~0u, 0);
         for (;;)
             pause();
@@ -687,4 +692,19 @@ void save_saved(uint32_t flags)
     save_outcome(0, 0, CAUSE_NONE);
     assert_true(t.got_verdict);
     assert_int_equal(t.verdict.rc, 0);
+}
+
+/* ---- the undo file */
+
+void world_write_undo(unsigned i, const struct undo_slot *s)
+{
+    assert_int_equal(pwrite(undo_fd, s, sizeof(*s), (off_t)(i * sizeof(*s))), sizeof(*s));
+}
+
+const struct undo_slot *world_read_undo(unsigned i)
+{
+    static struct undo_slot s;
+
+    assert_int_equal(pread(undo_fd, &s, sizeof(s), (off_t)(i * sizeof(s))), sizeof(s));
+    return &s;
 }

@@ -121,5 +121,7 @@ int32_t call(uint32_t op, uint32_t row, const void *arg, uint32_t len, const voi
              uint32_t dlen);
 int32_t call_domctl(uint32_t row, uint32_t cmd, const void *u, size_t len);
 void par_send(uint32_t type, uint32_t job, const void *msg);
+void world_write_undo(unsigned i, const struct undo_slot *s);
+const struct undo_slot *world_read_undo(unsigned i);
 
 #endif
