@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * Executes a worker's hypercall by the table.  The worker's struct and buffers are copied once, into
- * the warden's own memory, and are checked there; Xen sees only that copy, with the warden's
+ * Executes a worker's hypercall by the table.  The worker's struct and buffers are copied once,
+ * into the warden's own memory, and are checked there; Xen sees only that copy, with the warden's
  * addresses in it, the grant's domid and the compiled-in interface version.
  */
 #include "policy/warden/call.h"
@@ -53,7 +53,8 @@ static enum refusal check_arg(const struct call_ctx *ctx, const struct hv_rowdef
 
 /*
  * Where the buffers lie in hv.bulk (one behind the other) and, for one that is too large for the
- * frame, that the arena has room.  total: of all buffers; in_frame: IN bytes that the frame must have.
+ * frame, that the arena has room.  total: of all buffers; in_frame: IN bytes that the frame must
+ * have.
  */
 static enum refusal check_room(const struct call_ctx *ctx, const struct hv_rowdef *row,
                                const uint32_t sizes[HV_HANDLES], size_t *total, size_t *in_frame)
@@ -74,8 +75,8 @@ static enum refusal check_room(const struct call_ctx *ctx, const struct hv_rowde
 }
 
 /*
- * Fills hv.bulk and puts its addresses into the struct.  OUT buffers start as zeroes: what Xen leaves
- * out is not what another job left there.
+ * Fills hv.bulk and puts its addresses into the struct.  OUT buffers start as zeroes: what Xen
+ * leaves out is not what another job left there.
  */
 static void load(const struct call_ctx *ctx, const struct hv_rowdef *row, const struct msg_CALL *in,
                  const uint32_t sizes[HV_HANDLES])

@@ -35,8 +35,8 @@ struct call_ctx {
 };
 
 /*
- * Executes one CALL of a worker, or refuses it.  0: executed, *out is the answer, also when Xen said
- * no.  -1: refused, counted in ctx->refused, *why says for what; *out is an answer with EPERM (or
+ * Executes one CALL of a worker, or refuses it.  0: executed, *out is the answer, also when Xen
+ * said no.  -1: refused, counted in ctx->refused, *why says for what; *out is an answer with EPERM (or
  * before()'s errno) that may be sent.  REFUSED_FRAME means that the message contradicts itself: end
  * the worker.  out->arg and out->data point into hv.arg and hv.bulk: send before the next call.
  */
@@ -58,8 +58,8 @@ long call_own(enum hv_row row);
 int hv_check_version(char why[128]);
 
 /* max_pages of a domain: max_gpfn + 1 for PVH (pass MAXIMUM_GPFN's answer).  A PV guest chooses the
- * size of its p2m itself: pass its max_pages of getdomaininfo; the result allows for a guest that was
- * ballooned down to an eighth, and in any case for what the smallest buffer holds (8 GiB). */
+ * size of its p2m itself: pass its max_pages of getdomaininfo; the result allows for a guest that
+ * was ballooned down to an eighth, and in any case for what the smallest buffer holds (8 GiB). */
 uint64_t call_max_pages(enum guest_type guest, uint64_t pages);
 
 /* Bytes that hv.bulk and the arena need for a domain: dirty bitmap, vcpu state; a multiple of 4 KiB

@@ -255,7 +255,8 @@ static enum refusal hv_check_bitmap(limits_t *limits, const uint8_t *arg)
 
 #define HVROW(id, call, may, types, when, equal, first, second, test, does, because) \
     [HV_##id] = { .name = #id, .safe = because, .check = test, call, .jobs = may, .guests = types, \
-                  .phases = when, .flags = does, .fields = { equal }, .handles = { first, second } },
+                  .phases = when, .flags = does, .fields = { equal }, \
+                  .handles = { first, second } },
 static const struct hv_rowdef rows[HV_ROWS] = {
 #include "policy/warden/hypercalls.def"
 };
@@ -326,7 +327,8 @@ static uint64_t handle_bytes(const struct hv_handle *h, const uint8_t *arg)
     return h->bits ? (count + 7) / 8 : count * h->unit;
 }
 
-enum refusal hvrow_sizes(const struct hv_rowdef *row, const uint8_t *arg, uint32_t sizes[HV_HANDLES])
+enum refusal hvrow_sizes(const struct hv_rowdef *row, const uint8_t *arg,
+                         uint32_t sizes[HV_HANDLES])
 {
     unsigned i;
 

@@ -100,8 +100,8 @@ const char *hvrow_name(uint32_t row);
 #define HVROW_ANY_SIZE SIZE_MAX
 
 /*
- * The worker's row for this call, HV_NO_ROW if there is none.  arg: the struct of `size` bytes, NULL
- * where the call has none; HVROW_ANY_SIZE: as many as the row says (the caller's own struct, whose
+ * The worker's row for this call, HV_NO_ROW if there is none.  arg: the struct of `size` bytes,
+ * NULL where the call has none; HVROW_ANY_SIZE: as many as the row says (the caller's own struct, whose
  * size follows from op and subop).  subop: the first argument of HV_CMD_* calls, else ignored.
  * The warden's own rows are never found.
  */
@@ -112,7 +112,8 @@ enum hv_row hvrow_classify(uint32_t op, uint32_t subop, const void *arg, size_t 
  * does not have or that is NULL.  REFUSED_NONE; REFUSED_SIZE above the bound, or 0 bytes where the
  * handle is not NULL; REFUSED_VALUE for NULL where the row needs a buffer.
  */
-enum refusal hvrow_sizes(const struct hv_rowdef *row, const uint8_t *arg, uint32_t sizes[HV_HANDLES]);
+enum refusal hvrow_sizes(const struct hv_rowdef *row, const uint8_t *arg,
+                         uint32_t sizes[HV_HANDLES]);
 
 /* True if the struct has the values that the row's `fields` column demands. */
 bool hvrow_matches(const struct hv_rowdef *row, const uint8_t *arg);

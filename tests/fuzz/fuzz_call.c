@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * A worker's CALL with arbitrary bytes: whatever it says, the hypervisor is only asked for what a row
- * says, about the granted domain, with buffers inside the warden's.
+ * A worker's CALL with arbitrary bytes: whatever it says, the hypervisor is only asked for what a
+ * row says, about the granted domain, with buffers inside the warden's.
  *
  * Input: row, op, job, guest, phase (a byte each), bytes of arg (u16), arg, then data.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * A domain's configuration with arbitrary bytes.  What is accepted can be read again, has its bounds,
- * and comes out the same: the image's configuration is a fixed point.
+ * A domain's configuration with arbitrary bytes.  What is accepted can be read again, has its
+ * bounds, and comes out the same: the image's configuration is a fixed point.
  */
 #include <assert.h>
 #include <stdint.h>

@@ -32,8 +32,8 @@ struct config_values {
 int config_make(const char *text, size_t len, const struct config_values *v, char **json,
                 uint32_t *json_len, char why[128]);
 
-/* Reads the whole file from offset 0 into *text (malloc()ed), which must have 1 to CONFIG_MAX bytes.
- * 0 or -errno and why. */
+/* Reads the whole file from offset 0 into *text (malloc()ed), which must have 1 to CONFIG_MAX
+ * bytes.  0 or -errno and why. */
 int config_read(int fd, char **text, size_t *len, char why[128]);
 
 #endif

@@ -11,7 +11,8 @@ struct xendevicemodel_handle {
 };
 static struct xendevicemodel_handle handle;
 
-xendevicemodel_handle *xendevicemodel_open(struct xentoollog_logger *logger, unsigned int open_flags)
+xendevicemodel_handle *xendevicemodel_open(struct xentoollog_logger *logger,
+                                           unsigned int open_flags)
 {
     return &handle;
 }

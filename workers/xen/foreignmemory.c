@@ -23,7 +23,8 @@ struct xenforeignmemory_handle {
 };
 static struct xenforeignmemory_handle handle;
 
-xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger, unsigned open_flags)
+xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger,
+                                               unsigned open_flags)
 {
     return &handle;
 }

@@ -15,8 +15,8 @@ xentoollog_logger *worker_logger(void (*progress)(const char *what, unsigned lon
                                                   unsigned long total));
 
 /*
- * The errno of the first call of this row that failed since one succeeded, 0 = none did.  libxenguest
- * tries other calls after some failures and then reports the last errno, not the cause.
+ * The errno of the first call of this row that failed since one succeeded, 0 = none did.
+ * libxenguest tries other calls after some failures and then reports the last errno, not the cause.
  */
 int worker_first_errno(enum hv_row row);
 

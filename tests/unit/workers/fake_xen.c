@@ -25,8 +25,8 @@ void fake_xen_reset(void)
     memset(&xen, 0, sizeof(xen));
     xen.fail_errno = EIO;
     hv = (struct hv){ arg, bulk, sizeof(bulk) };
-    xen.memory = mmap(NULL, XEN_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                      0);
+    xen.memory = mmap(NULL, XEN_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                      -1, 0);
     if (xen.memory == MAP_FAILED)
         abort();
     for (unsigned i = 0; i < XEN_PAGES; i++)
@@ -225,7 +225,8 @@ int xenforeignmemory_close(xenforeignmemory_handle *fmem)
 void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot, size_t pages,
                            const xen_pfn_t arr[], int err[])
 {
-    uint8_t *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                      0);
 
     if (p == MAP_FAILED || dom != XEN_DOMID || prot != PROT_READ)
         abort();

@@ -57,7 +57,8 @@ static void send_grant(uint32_t guest, uint64_t arena, unsigned nfds)
 
 static int take(uint32_t guest, uint64_t arena, unsigned nfds)
 {
-    struct ipc_chan theirs = { .self = WORKER, .peer = WARDEN, .phase = PH_OPEN, .takes_fds = true };
+    struct ipc_chan theirs = { .self = WORKER, .peer = WARDEN, .phase = PH_OPEN,
+                               .takes_fds = true };
     char why[128] = "";
     int rc;
 

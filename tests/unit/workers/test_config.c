@@ -75,7 +75,8 @@ static void layout_is_yajls(void **state)
 static void strings_are_escaped_as_yajl_does(void **state)
 {
     struct config_values v = NOTHING;
-    const char *text = "{\"c_info\":{\"n\\n\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\\u00e9 /x\"},"
+    const char *text = "{\"c_info\":{\"n\\n\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\\u00e9 "
+                       "/x\"},"
                        "\"b_info\":{}}";
 
     make(text, strlen(text), &v,
@@ -121,7 +122,8 @@ static void domid_is_dropped_or_kept(void **state)
 
 static void target_is_xenstores_plus_video_memory(void **state)
 {
-    const char *text = "{\"c_info\":{},\"b_info\":{\"max_memkb\":9,\"target_memkb\":8,\"video_memkb\":3}}";
+    const char *text = "{\"c_info\":{},\"b_info\":{\"max_memkb\":9,\"target_memkb\":8,"
+                       "\"video_memkb\":3}}";
     const char *none = "{\"c_info\":{},\"b_info\":{\"max_memkb\":9,\"video_memkb\":3}}";
     struct config_values v = NOTHING;
     char expected[256];
@@ -136,7 +138,8 @@ static void target_is_xenstores_plus_video_memory(void **state)
 
 static void sched_params_are_todays(void **state)
 {
-    const char *text = "{\"c_info\":{},\"b_info\":{\"sched_params\":{\"sched\":\"credit\",\"weight\":1},"
+    const char *text = "{\"c_info\":{},\"b_info\":{"
+                       "\"sched_params\":{\"sched\":\"credit\",\"weight\":1},"
                        "\"z\":1}}";
     struct config_values v = NOTHING;
 

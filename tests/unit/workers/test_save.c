@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * The save worker with the real libxenguest, behind the real call_execute(): what it writes, what it
- * says when something fails, and what it does when its peers do not keep the protocol.
+ * The save worker with the real libxenguest, behind the real call_execute(): what it writes, what
+ * it says when something fails, and what it does when its peers do not keep the protocol.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -209,7 +209,7 @@ static void a_guest_that_does_not_suspend_is_no_errno(void **state)
     }
 }
 
-/* The file cannot grow beyond some size: the error is that one, wherever in the image it happens. */
+/* The file cannot grow beyond some size: the error is that one, wherever it happens. */
 static void a_failed_write_is_the_cause(void **state)
 {
     size_t whole, i;
