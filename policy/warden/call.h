@@ -37,8 +37,8 @@ struct call_ctx {
 /*
  * Executes one CALL of a worker, or refuses it.  0: executed, *out is the answer, also when Xen
  * said no.  -1: refused, counted in ctx->refused, *why says for what; *out is an answer with EPERM
- * (or before()'s errno) that may be sent.  REFUSED_FRAME means that the message contradicts itself: end
- * the worker.  out->arg and out->data point into hv.arg and hv.bulk: send before the next call.
+ * (or before()'s errno) that may be sent.  REFUSED_FRAME means that the message contradicts itself:
+ * end the worker.  out->arg and out->data point into hv.arg and hv.bulk: send before the next call.
  */
 int call_execute(struct call_ctx *ctx, const struct msg_CALL *in, struct msg_CALLED *out,
                  enum refusal *why);

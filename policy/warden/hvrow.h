@@ -102,8 +102,8 @@ const char *hvrow_name(uint32_t row);
 /*
  * The worker's row for this call, HV_NO_ROW if there is none.  arg: the struct of `size` bytes,
  * NULL where the call has none; HVROW_ANY_SIZE: as many as the row says (the caller's
- * own struct, whose size follows from op and subop).  subop: the first argument of HV_CMD_* calls, else ignored.
- * The warden's own rows are never found.
+ * own struct, whose size follows from op and subop).  subop: the first argument of HV_CMD_* calls,
+ * else ignored.  The warden's own rows are never found.
  */
 enum hv_row hvrow_classify(uint32_t op, uint32_t subop, const void *arg, size_t size);
 
