@@ -77,3 +77,16 @@ finish() {
     echo "1..$tap_n"
     [ $tap_failed -eq 0 ]
 }
+
+# pids_of ROLE: supervisor, recorder, gate, parent, warden, forker, worker or moat (the command)
+pids_of() {
+    for po_dir in /proc/[0-9]*; do
+        po_args=$(cat "$po_dir/cmdline" 2>/dev/null | tr '\0' ' ') || continue
+        po_uid=$(awk '/^Uid:/ { print $2 }' "$po_dir/status" 2>/dev/null)
+        case "$1:$po_uid:$po_args" in
+            supervisor:0:moatd* | parent:990:moatd* | forker:994:moatd* | worker:994:moat-save* | \
+                recorder:993:moat-audit* | gate:992:moat-gate* | warden:991:moat-warden* | \
+                moat:*:"$MOAT "*) echo "${po_dir#/proc/}" ;;
+        esac
+    done
+}

@@ -10,33 +10,41 @@ sim_host := $(call sim_obj,simhost.c simcontrol.c simguest.c simdom.c simspec.c 
 
 $(S)/simhost: $(call sim_obj,simhost_main.c) $(sim_host)
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) $^ -o $@ -lz
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ -lz
 $(S)/simctl: $(call sim_obj,simctl.c simclient.c)
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) $^ -o $@
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@
 $(S)/as: $(B)/obj/tests/box/tools/as.o
 	@mkdir -p $(@D)
-	$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@
+	$(call say,LD $@)
+	$(Q)$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@
 $(S)/bench_inproc: $(B)/obj/tests/bench/bench_inproc.o $(sim_hv) \
     $(call sim_obj,xencall_inproc.c foreignmemory_sim.c) $(B)/libmoat.a
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS)
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS)
 
 $(S)/bench_hello: $(B)/obj/tests/bench/bench_hello.o $(B)/libmoat.a
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
 
 $(S)/moatd: $(call obj,policy/launch/moatd_main.c) $(call sim_obj,destroy_sim.c simclient.c) \
     $(B)/libmoat.a
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
 $(S)/libexec/warden: $(call obj,policy/warden/warden_main.c) $(sim_hv) $(B)/libmoat.a
 	@mkdir -p $(@D)
-	$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@
+	$(call say,LD $@)
+	$(Q)$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@
 $(S)/libexec/save: $(call obj,workers/save/save_main.c) $(call sim_obj,foreignmemory_sim.c) \
     $(B)/libworker.a $(B)/libmoat.a
 	@mkdir -p $(@D)
-	$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS) $(call static_libs,json-c)
+	$(call say,LD $@)
+	$(Q)$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS) $(call static_libs,json-c)
 $(S)/libexec/gate $(S)/libexec/recorder: $(S)/libexec/%: $(B)/libexec/%
 	@mkdir -p $(@D)
 	cp $< $@

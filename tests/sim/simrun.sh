@@ -141,6 +141,8 @@ if [ $moatd = yes ]; then
     start_moatd || { cat "$SIM/moatd.log" >&2; die "moatd does not answer"; }
 fi
 
+# The first process of a pid namespace ignores what it does not handle.
+trap 'exit 143' TERM INT HUP
 status=0
 "$@" || status=$?
 [ ! -s "$SIM/moatd.log" ] || [ -z "${SIMRUN_LOG:-}" ] || sed 's/^/# moatd: /' "$SIM/moatd.log" >&2

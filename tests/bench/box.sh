@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: LGPL-2.1-only
+# shellcheck shell=sh disable=SC2154
+# box: seconds 420
+# `moat save` against `xl save` on real Xen, in turn, of the same guests in one run: medians of 5, and the
+# resident memory of each process. Run it with
+# tests/box/run.sh tests/bench/box.sh; results.json is handed out.
+. /box/lib.sh
+
+rounds=${BENCH_ROUNDS:-5}
+results=/tmp/results
+: >$results
+
+# sorted numbers on stdin: the middle one
+median() {
+    sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+# measure COMMAND...: milliseconds into $ms, status of the command
+measure() {
+    before=$(now_ms)
+    run "$@"
+    ms=$(($(now_ms) - before))
+    return "$status"
+}
+
+xl_save() {
+    xl save -c "$guest" /disk/xl.img
+}
+
+moat_save() {
+    as backupd moat save -c $live "$guest" /disk/backupd/moat.img
+}
+
+one_way() {     # one_way NAME COMMAND FILE: one round, its time into /tmp/NAME
+    if measure "$2"; then
+        echo "$ms" >>"/tmp/$1"
+    else
+        fail "$1 saves $guest" "$output"
+    fi
+    rm -f "$3"
+}
+
+compare() {     # compare KIND [--live]
+    live=${2:-}
+    rm -f /tmp/xl /tmp/moat
+    i=0
+    # The first round is not counted: it fills caches.
+    while [ $i -le "$rounds" ]; do
+        one_way xl xl_save /disk/xl.img
+        one_way moat moat_save /disk/backupd/moat.img
+        [ $i -gt 0 ] || rm -f /tmp/xl /tmp/moat
+        i=$((i + 1))
+    done
+    is "$1 $live: every save succeeded" "$(cat /tmp/xl /tmp/moat | wc -l)" $((2 * rounds))
+    xl_ms=$(median </tmp/xl)
+    moat_ms=$(median </tmp/moat)
+    ratio=$(awk -v a="$moat_ms" -v b="$xl_ms" 'BEGIN { printf "%.3f", a / b }')
+    diag "$1 ${live:-cold}: xl save -c $xl_ms ms, moat save -c $live $moat_ms ms, ratio $ratio (medians of $rounds)"
+    echo "{\"bench\": \"save_box\", \"guest\": \"$1\", \"live\": \"$live\", \"rounds\": $rounds, \"xl_ms\": $xl_ms, \"moat_ms\": $moat_ms, \"ratio\": $ratio}" >>$results
+    at_most "$1 $live: moat save takes no longer than xl save (per mille)" \
+        $((1000 * moat_ms / xl_ms)) 1000
+}
+
+# Every process of moat by its argv[0] and uid: role, resident memory now and at most, in KiB.
+memory() {
+    for dir in /proc/[0-9]*; do
+        argv0=$(tr '\0' '\n' <"$dir/cmdline" 2>/dev/null | head -n 1)
+        case $argv0 in
+            moat-*) role=${argv0#moat-} ;;
+            moatd | */moatd)
+                case $(awk '/^Uid:/ { print $2 }' "$dir/status") in
+                    0) role=supervisor ;;
+                    990) role=parent ;;
+                    994) role=forker ;;
+                    *) role=moatd ;;
+                esac ;;
+            *) continue ;;
+        esac
+        awk -v role="$role" '/^VmHWM:/ { most = $2 } /^VmRSS:/ { now = $2 }
+            END { if (now) print role, now, most }' "$dir/status"
+    done
+}
+
+memory_during_a_save() {
+    moat_save >/tmp/save.log 2>&1 &
+    saver=$!
+    : >/tmp/memory
+    while kill -0 $saver 2>/dev/null; do
+        memory >>/tmp/memory
+        usleep 200000
+    done
+    wait $saver
+    ok "a save succeeds while it is watched" test $? -eq 0
+    rm -f /disk/backupd/moat.img
+    sort -u /tmp/memory | awk '{ if ($2 > now[$1]) now[$1] = $2; if ($3 > most[$1]) most[$1] = $3 }
+        END { for (r in most) print r, now[r], most[r] }' | sort >/tmp/memory.most
+    while read -r role rss most; do
+        diag "resident, one save running: $role $rss KiB (at most $most KiB)"
+        echo "{\"bench\": \"memory_box\", \"process\": \"$role\", \"rss_kib\": $rss, \"most_kib\": $most}" >>$results
+        [ "$role" = save ] || at_most "$role stays within 5 MiB" "$most" 5120
+    done </tmp/memory.most
+    is "all seven processes were seen" "$(wc -l </tmp/memory.most)" 7
+}
+
+mkdir -p /etc/moat /disk/backupd
+chown backupd /disk/backupd
+cat >/etc/moat/moat.conf <<EOF
+[rule bench]
+operators = backupd
+operations = list, checkpoint, jobs, cancel
+domains = *
+decision = allow
+EOF
+moatd >/tmp/moatd.log 2>&1 &
+moatd=$!
+if ! wait_for 30 as backupd moat list; then
+    fail "moatd serves operators" "$(cat /tmp/moatd.log)"
+    done_testing
+fi
+
+for kind in pvh pv; do
+    guest_create $kind || continue
+    compare $kind
+    compare $kind --live
+    [ $kind = pv ] || memory_during_a_save
+    guest_destroy "$guest"
+done
+kill $moatd
+box_put $results results.json
+done_testing
