@@ -28,7 +28,8 @@ unit_help_$(1) := $$(call obj,$$(filter-out $$(unit_c),$$(wildcard tests/unit/$(
 $$(filter $(B)/tests/$(1)/%,$$(unit_bin)): $(B)/tests/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o \
     $$(unit_help_$(1)) $$(unit_more_$(1)) $(B)/libmoat.a
 	@mkdir -p $$(@D)
-	$$(CC) -pie $$(LDFLAGS) $$^ -o $$@ $$(unit_libs_$(1)) $$(UNIT_LIBS) -lpthread
+	$$(call say,LD $$@)
+	$$(Q)$$(CC) -pie $$(LDFLAGS) $$^ -o $$@ $$(unit_libs_$(1)) $$(UNIT_LIBS) -lpthread
 endef
 $(foreach a,$(unit_areas),$(eval $(call unit_area,$(a))))
 
