@@ -6,7 +6,7 @@
 #   --domain SPEC   instead of the two default domains (may be repeated; see README.md)
 #   --conf FILE     as /etc/moat/moat.conf instead of tests/sim/moat.conf
 #   --no-moatd      the host only; lib.sh has start_moatd
-#   --build DIR     the build tree, default build
+#   --build DIR     the build tree, default $SIM_BUILD or build
 #
 # Everything happens in namespaces of its own (mount, pid, net, ipc): users, /etc, /run, /dev, /var/lib
 # and /var/log are private copies or empty, and when COMMAND has ended every process is gone. Root only.
@@ -29,7 +29,7 @@ if [ "${SIMRUN_STAGE:-1}" = 1 ]; then
         --propagation private -- "$0" "$@"
 fi
 
-BUILD=build conf=$here/moat.conf moatd=yes domains=
+BUILD=${SIM_BUILD:-build} conf=$here/moat.conf moatd=yes domains=
 while [ $# -gt 0 ]; do
     case $1 in
     --domain) domains="$domains --domain $2"; shift 2 ;;
