@@ -73,7 +73,8 @@ void operator_done(struct operator *o, const char *message)
 
     m = (struct msg_DONE){.exit_code = EXIT_DONE, .worker_status = -1};
     ipc_text(m.message, sizeof(m.message), message);
-    ipc_send(&o->ch, MSG_DONE, 0, &m, NULL, 0);
+    if (ipc_send(&o->ch, MSG_DONE, 0, &m, NULL, 0) == -EAGAIN && o->listing)
+        return;                     /* list_more() comes here again when there is room */
     operator_close(o);
 }
 

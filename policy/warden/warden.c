@@ -169,6 +169,8 @@ static bool unasked(const struct ipc_chan *ch, struct ipc_frame *f)
         close_fd(&fd);
         if (rc)
             fprintf(stderr, "moat-warden: a table of rules was refused: not sealed or out of bounds\n");
+        record_note(rc ? "a table of rules was refused" : "a table of rules was taken",
+                    rc ? REFUSED_VALUE : REFUSED_NONE, rc ? 1 : 0);
         return true;
     }
     if (ipc_decode(f, &m))

@@ -34,10 +34,11 @@ int clock_gettime(clockid_t id, struct timespec *ts)
     return r;
 }
 
+/* The real filter, without what needs another uid: it must leave the warden all that it does. */
 int sandbox_lock(enum sandbox_kind kind, int status_fd, uid_t uid, uint64_t caps, char why[128])
 {
     logf_("locked");
-    return kind == SANDBOX_WARDEN && !caps ? 0 : -EINVAL;
+    return kind == SANDBOX_WARDEN && !caps ? sandbox_seccomp(kind, false, why) : -EINVAL;
 }
 
 int hv_open(char why[128])

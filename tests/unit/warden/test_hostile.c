@@ -553,8 +553,10 @@ static void test_tables(void **state)
     offer_table(&none, sizeof(none), all);
     assert_true(may_list());
     none.nrows = 0;
+    assert_int_equal(record_of(RECORD_NOTE, 0)->refused[4 * REFUSED_VALUE], 1);
     offer_table(&none, sizeof(none), all);
     assert_false(may_list());
+    assert_int_equal(record_of(RECORD_NOTE, 0)->refused[4 * REFUSED_VALUE], 0);
 }
 
 #define T(f, promise) {promise, f, world_setup, world_teardown, NULL}

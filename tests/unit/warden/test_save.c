@@ -3,6 +3,7 @@
 #include "tests/unit/warden/world.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,6 +33,23 @@ static void test_begin(void **state)
     assert_int_equal(fake->pins, 1);
     assert_int_equal(record_of(RECORD_BEGIN, 0)->line, 10);
     assert_int_equal(record_of(RECORD_BEGIN, 0)->uid, getuid());
+}
+
+static void test_filter(void **state)
+{
+    char path[64], text[4096];
+    size_t n;
+    FILE *f;
+
+    world_start();
+    snprintf(path, sizeof(path), "/proc/%d/status", t.warden);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    n = fread(text, 1, sizeof(text) - 1, f);
+    fclose(f);
+    text[n] = 0;
+    assert_non_null(strstr(text, "Seccomp:\t2\n"));
+    assert_non_null(strstr(text, "NoNewPrivs:\t1\n"));
 }
 
 static void test_destroy(void **state)
@@ -342,6 +360,7 @@ static void test_list_and_jobs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(test_filter, "all of this happens under the warden's filter"),
         T(test_begin, "a job begins in order: pin, record, grants, worker, parent"),
         T(test_destroy, "a save destroys only after RELEASE, devices first, and records before it"),
         T(test_checkpoint, "-c leaves the guest running, log-dirty off"),

@@ -172,6 +172,7 @@ static void test_hostile_file(void **state)
     assert_int_equal(count("hv "), 0);
     assert_int_equal(count("rec end"), 0);
     assert_non_null(record_of(RECORD_NOTE, 0));
+    assert_int_equal(record_of(RECORD_NOTE, 0)->refused[4 * REFUSED_VALUE], 3);
     assert_int_equal(slot(3)->job, 0);
     assert_int_equal(slot(4)->job, 0);
     assert_int_equal(slot(5)->job, 0);
