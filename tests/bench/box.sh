@@ -3,8 +3,9 @@
 # box: seconds 420
 # `moat save` against `xl save` on real Xen, in turn, of the same guests in one run: medians of 5, and the
 # resident memory of each process. Run it with
-# tests/box/run.sh tests/bench/box.sh; results.json is handed out.
+# tests/box/run.sh tests/bench/box.sh; build/box/out/box/results.json is what it found.
 . /box/lib.sh
+. /box/moat.sh
 
 rounds=${BENCH_ROUNDS:-5}
 results=/tmp/results
@@ -28,7 +29,7 @@ xl_save() {
 }
 
 moat_save() {
-    as backupd moat save -c $live "$guest" /disk/backupd/moat.img
+    as backupd moat save -c $live "$guest" "$images/moat.img"
 }
 
 one_way() {     # one_way NAME COMMAND FILE: one round, its time into /tmp/NAME
@@ -47,7 +48,7 @@ compare() {     # compare KIND [--live]
     # The first round is not counted: it fills caches.
     while [ $i -le "$rounds" ]; do
         one_way xl xl_save /disk/xl.img
-        one_way moat moat_save /disk/backupd/moat.img
+        one_way moat moat_save "$images/moat.img"
         [ $i -gt 0 ] || rm -f /tmp/xl /tmp/moat
         i=$((i + 1))
     done
@@ -61,23 +62,13 @@ compare() {     # compare KIND [--live]
         $((1000 * moat_ms / xl_ms)) 1000
 }
 
-# Every process of moat by its argv[0] and uid: role, resident memory now and at most, in KiB.
+# Role, resident memory now and at most, in KiB, of each process that is there.
 memory() {
-    for dir in /proc/[0-9]*; do
-        argv0=$(tr '\0' '\n' <"$dir/cmdline" 2>/dev/null | head -n 1)
-        case $argv0 in
-            moat-*) role=${argv0#moat-} ;;
-            moatd | */moatd)
-                case $(awk '/^Uid:/ { print $2 }' "$dir/status") in
-                    0) role=supervisor ;;
-                    990) role=parent ;;
-                    994) role=forker ;;
-                    *) role=moatd ;;
-                esac ;;
-            *) continue ;;
-        esac
-        awk -v role="$role" '/^VmHWM:/ { most = $2 } /^VmRSS:/ { now = $2 }
-            END { if (now) print role, now, most }' "$dir/status"
+    for role in supervisor parent forker warden gate recorder save; do
+        for pid in $(pid_of $role); do
+            awk -v role="$role" '/^VmHWM:/ { most = $2 } /^VmRSS:/ { now = $2 }
+                END { if (now) print role, now, most }' "/proc/$pid/status" 2>/dev/null
+        done
     done
 }
 
@@ -91,7 +82,7 @@ memory_during_a_save() {
     done
     wait $saver
     ok "a save succeeds while it is watched" test $? -eq 0
-    rm -f /disk/backupd/moat.img
+    rm -f "$images/moat.img"
     sort -u /tmp/memory | awk '{ if ($2 > now[$1]) now[$1] = $2; if ($3 > most[$1]) most[$1] = $3 }
         END { for (r in most) print r, now[r], most[r] }' | sort >/tmp/memory.most
     while read -r role rss most; do
@@ -102,22 +93,7 @@ memory_during_a_save() {
     is "all seven processes were seen" "$(wc -l </tmp/memory.most)" 7
 }
 
-mkdir -p /etc/moat /disk/backupd
-chown backupd /disk/backupd
-cat >/etc/moat/moat.conf <<EOF
-[rule bench]
-operators = backupd
-operations = list, checkpoint, jobs, cancel
-domains = *
-decision = allow
-EOF
-moatd >/tmp/moatd.log 2>&1 &
-moatd=$!
-if ! wait_for 30 as backupd moat list; then
-    fail "moatd serves operators" "$(cat /tmp/moatd.log)"
-    done_testing
-fi
-
+moat_start || done_testing
 for kind in pvh pv; do
     guest_create $kind || continue
     compare $kind
@@ -125,6 +101,6 @@ for kind in pvh pv; do
     [ $kind = pv ] || memory_during_a_save
     guest_destroy "$guest"
 done
-kill $moatd
+moat_stop
 box_put $results results.json
 done_testing
