@@ -128,7 +128,8 @@ static void destroyed(struct supervisor *s, const struct helper *h, int status)
     struct msg_DESTROYED a = {.domid = h->domid};
 
     a.errnum = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
-    answer(s, MSG_DESTROYED, h->job, &a, NULL);
+    if (!h->orphan)
+        answer(s, MSG_DESTROYED, h->job, &a, NULL);
 }
 
 void supervisor_reap_helpers(struct supervisor *s)

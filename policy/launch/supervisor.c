@@ -33,6 +33,8 @@ void supervisor_end(struct supervisor *s, unsigned grace)
     if (s->set.warden >= 0)
         close(s->set.warden);
     s->set.warden = -1;
+    for (unsigned i = 0; i < HELPERS; i++)
+        s->helpers[i].orphan = true;
     if (s->state == ENDING)
         return;
     s->state = ENDING;
