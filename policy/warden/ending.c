@@ -12,6 +12,8 @@
 
 #define OUTCOME_MS 5000             /* from OUTCOME to the pidfd saying the same */
 #define REPORT_MS 30000             /* from the worker's death to OUTCOME */
+#define TREES_MS 600000             /* the gate has bounds of its own, well below */
+#define DESTROY_MS 3600000          /* a domain of terabytes takes minutes */
 
 void job_cancel(struct job *j, uint32_t cause)
 {
@@ -133,6 +135,7 @@ void job_destroy(struct job *j)
 
     memcpy(m.handle, j->dom.handle, sizeof(m.handle));
     j->state = JOB_ENDING;
+    j->backstop = now_ms() + TREES_MS;
     tell(&w.gate, MSG_XS_DESTROY, j->number, &m, NULL, 0);
 }
 
@@ -142,31 +145,43 @@ static void destroy_domain(struct job *j)
 
     memcpy(m.handle, j->dom.handle, sizeof(m.handle));
     j->step = STEP_DOMAIN;
+    j->backstop = now_ms() + DESTROY_MS;
     hv_unpin(&j->pin);                  /* our page would keep it as a "(null)" domain */
     tell(&w.supervisor, MSG_DESTROY, j->number, &m, NULL, 0);
+}
+
+static void xs_destroyed(struct job *j, int errnum)
+{
+    j->step = STEP_XENSTORE_GONE;
+    if (errnum)
+        snprintf(j->message, sizeof(j->message), errnum == ETIMEDOUT
+                 ? "a backend did not close and was removed by force"
+                 : "not all of the domain could be removed from xenstore");
+}
+
+static void domain_destroyed(struct job *j, int errnum)
+{
+    j->step = STEP_GONE;
+    j->errnum = errnum == ESRCH ? 0 : errnum;
+    if (j->errnum)
+        snprintf(j->message, sizeof(j->message), "the image is complete, but domain %u could not be "
+                 "destroyed: %s", j->dom.domid, strerrorname_np(j->errnum) ?: "?");
 }
 
 void job_xs_destroyed(uint32_t number, const struct msg_XS_DESTROYED *m)
 {
     struct job *j = job_by_number(number);
 
-    if (!j || j->state != JOB_ENDING || j->step != STEP_XENSTORE || m->domid != j->dom.domid)
-        return;
-    j->step = STEP_XENSTORE_GONE;
-    if (m->errnum)
-        snprintf(j->message, sizeof(j->message), m->errnum == ETIMEDOUT
-                 ? "a backend did not close and was removed by force"
-                 : "not all of the domain could be removed from xenstore");
+    if (j && j->state == JOB_ENDING && j->step == STEP_XENSTORE && m->domid == j->dom.domid)
+        xs_destroyed(j, m->errnum);
 }
 
 void job_destroyed(uint32_t number, const struct msg_DESTROYED *m)
 {
     struct job *j = job_by_number(number);
 
-    if (!j || j->state != JOB_ENDING || j->step != STEP_DOMAIN || m->domid != j->dom.domid)
-        return;
-    j->step = STEP_GONE;
-    j->errnum = m->errnum == ESRCH ? 0 : m->errnum;
+    if (j && j->state == JOB_ENDING && j->step == STEP_DOMAIN && m->domid == j->dom.domid)
+        domain_destroyed(j, m->errnum);
 }
 
 bool job_adopt_destroy(struct undo_slot *s)
@@ -224,8 +239,13 @@ static void tick(struct job *j, int64_t now)
 {
     int64_t last = j->died > j->cancelled_at ? j->died : j->cancelled_at;
 
-    if (j->state == JOB_ENDING)
+    if (j->state == JOB_ENDING) {
+        if (now > j->backstop && j->step == STEP_XENSTORE)
+            xs_destroyed(j, ETIMEDOUT);
+        else if (now > j->backstop && j->step == STEP_DOMAIN)
+            domain_destroyed(j, ETIMEDOUT);
         return;
+    }
     if (now > j->backstop)
         job_cancel(j, j->state == JOB_SAVED ? CAUSE_COMMIT_DEADLINE : CAUSE_DEADLINE);
     if (!j->failed && guest_died(j))

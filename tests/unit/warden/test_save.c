@@ -68,6 +68,36 @@ static void test_destroy(void **state)
                      SAW_SUSPEND | SAW_CONTEXT | SAW_DEATH);
 }
 
+static void test_destroy_bounded(void **state)
+{
+    rule(ALL, true, "*");
+    world_start();
+    save_saved(0);
+    t.hold_destroy = true;
+    par_send(MSG_RELEASE, t.number, NULL);
+    pump(100);
+    assert_int_equal(count("xs destroy 5"), 1);
+    assert_int_equal(count("destroy 5"), 1);
+    fake->skew_ms += 601 * 1000;
+    assert_true(pump_until(&t.got_ended, 3000));
+    assert_int_equal(t.ended.rc, 0);
+    ORDER("xs destroy 5", "unpin", "destroy 5", "rec end done");
+    assert_non_null(strstr(t.ended.message, "by force"));
+}
+
+static void test_destroy_fails(void **state)
+{
+    rule(ALL, true, "*");
+    world_start();
+    save_saved(0);
+    t.destroy_errnum = EBUSY;
+    release();
+    assert_int_equal(t.ended.rc, -3);
+    assert_int_equal(t.ended.errnum, EBUSY);
+    assert_non_null(strstr(t.ended.message, "EBUSY"));
+    assert_int_equal(count("hv resume"), 0);
+}
+
 static void test_checkpoint(void **state)
 {
     rule(OP_CHECKPOINT, true, "we?");
@@ -176,7 +206,8 @@ static void test_abort_undoes_at_once(void **state)
     t.no_kill = true;               /* it hangs in the kernel */
     par_send(MSG_ABORT, t.number, &a);
     pump(100);
-    ORDER("rec act kill worker", "kill worker", "xs undo 1", "rec act resume", "hv resume 5");
+    ORDER("rec act kill worker", "xs undo 1", "rec act resume", "hv resume 5");
+    assert_int_equal(count("kill worker"), 2);      /* the record and the message */
     assert_int_equal(fake->pins, 1);    /* its mappings live as long as it does */
     assert_null(record_of(RECORD_END, 0));
     save_die();
@@ -363,6 +394,8 @@ int main(void)
         T(test_filter, "all of this happens under the warden's filter"),
         T(test_begin, "a job begins in order: pin, record, grants, worker, parent"),
         T(test_destroy, "a save destroys only after RELEASE, devices first, and records before it"),
+        T(test_destroy_bounded, "a destroy does not wait for ever for backends"),
+        T(test_destroy_fails, "a destroy that fails is said, with the image complete"),
         T(test_checkpoint, "-c leaves the guest running, log-dirty off"),
         T(test_pause, "-p leaves the guest paused"),
         T(test_resume_without_pv_drivers, "a guest without PV drivers keeps its registers"),

@@ -369,9 +369,10 @@ static void supervisor_says(void)
     } else if (f.type == MSG_DESTROY) {
         ipc_decode(&f, &d);
         logf_("destroy %u", d.domid);
-        if (dom(d.domid))
+        if (dom(d.domid) && !t.destroy_errnum)
             dom(d.domid)->exists = false;
         gone.domid = d.domid;
+        gone.errnum = t.destroy_errnum;
         ipc_send(&t.sup, MSG_DESTROYED, f.job, &gone, NULL, 0);
     }
 }

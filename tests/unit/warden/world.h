@@ -76,7 +76,7 @@ struct world {
     unsigned nrecords;
     /* how the others behave */
     uint32_t fail_record, fail_act; /* enum record_what, and act for ACT; answered with ENOSPC */
-    int config_errnum, spawn_errnum, gate_errnum, grant_errnum;
+    int config_errnum, spawn_errnum, gate_errnum, grant_errnum, destroy_errnum;
     bool silent_gate, hold_destroy, no_kill;
 };
 extern struct world t;
