@@ -22,6 +22,8 @@ unit_more_warden_call =
 
 # The simulation: its programs, and what tests/unit/sim links (unit_more_sim).
 include tests/sim/sim.mk
+# Hostile peers, built for both hosts.
+include tests/hostile/hostile.mk
 
 define unit_area
 unit_help_$(1) := $$(call obj,$$(filter-out $$(unit_c),$$(wildcard tests/unit/$(1)/*.c)))
@@ -37,6 +39,57 @@ $(foreach a,$(unit_areas),$(eval $(call unit_area,$(a))))
 unit: $(unit_bin)
 check-unit: unit
 	@tests/run-unit.sh $(if $(T),$(filter $(B)/tests/$(T)%,$(unit_bin)),$(unit_bin))
+
+# ---- the simulation, hostile peers
+
+sim_t     := $(sort $(wildcard tests/sim/*.t))
+hostile_t := $(sort $(wildcard tests/hostile/*.t))
+.PHONY: check-sim check-hostile
+check-sim: sim
+	tests/box/fetch.sh
+	@SIM_BUILD=$(B) tests/run-tap.sh $(if $(T),tests/sim/$(T).t,$(sim_t))
+check-hostile: sim hostile
+	@SIM_BUILD=$(B) tests/run-tap.sh $(if $(T),tests/hostile/$(T).t,$(hostile_t))
+
+# The two again with ASan and UBSan.  Verdicts about the sandbox itself come from the release build:
+# tests/unit/sandbox and tests/unit/launch are about nothing else.
+.PHONY: check-asan
+check-asan:
+	$(MAKE) --no-print-directory SAN=1 san-unit check-sim
+.PHONY: san-unit
+san-unit: $(filter-out $(B)/tests/sandbox/% $(B)/tests/launch/%,$(unit_bin))
+	@tests/run-unit.sh $^
+
+# ---- fuzzing: clang's libFuzzer over everything that reads what others wrote
+
+SECS ?= 30
+FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+.PHONY: fuzz fuzz-bin
+fuzz-bin:
+	$(MAKE) --no-print-directory B=build/fuzz/obj CC=clang FUZZING=1 $(FUZZ)
+fuzz: fuzz-bin $(B)/protocol
+	@$(B)/protocol --dict > build/fuzz/ipc.dict
+	@tests/fuzz/run.sh $(SECS) build/fuzz/ipc.dict $(FUZZ)
+
+fuzz_more_fuzz_json = $(B)/libworker.a
+fuzz_libs_fuzz_json = $(XENGUEST_LIBS) $(shell $(PKG) --libs json-c)
+fuzz_libs_fuzz_conf = $(shell $(PKG) --libs inih)
+fuzz_libs_fuzz_audit = $(shell $(PKG) --libs json-c libsodium)
+define fuzz_program
+build/fuzz/$(1): $(B)/obj/tests/fuzz/$(1).o $$(fuzz_more_$(1)) $(B)/libmoat.a
+	$$(call say,LD $$@)
+	$$(Q)$$(CC) -pie $(FUZZ_FLAGS) $$^ -o $$@ $$(fuzz_libs_$(1))
+endef
+$(foreach f,$(notdir $(FUZZ)),$(eval $(call fuzz_program,$(f))))
+
+# ---- figures
+
+.PHONY: bench
+bench: stage sim $(S)/bench_inproc
+	tests/bench/native.sh
+	tests/box/fetch.sh
+	tests/box/run.sh tests/bench/box.sh
 
 # ---- the box
 
@@ -61,3 +114,28 @@ protocol: $(B)/protocol
 check-protocol: $(B)/protocol
 	@{ $(PROTOCOL_HEAD); $(B)/protocol; } | diff -u ipc/PROTOCOL.md - || \
 	    { echo "ipc/PROTOCOL.md is not what messages.def says: run make protocol"; exit 1; }
+
+.PHONY: lint
+lint:
+	@dist/deps.sh shellcheck cppcheck
+	@tests/lint.sh
+
+# ---- the tour
+
+.PHONY: demo
+demo: deps
+	@$(MAKE) --no-print-directory stage
+	@tests/box/fetch.sh
+	@tests/box/run.sh --plain tests/box/demo.sh
+
+# ---- everything
+
+.PHONY: check check-full
+check: deps
+	@tests/check.sh
+check-full: deps
+	@tests/check.sh full
+
+.PHONY: help
+help:
+	@sed -n 's/^| `make \(.*\)` | \(.*\) |$$/make \1\n        \2/p' HACKING.md

@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-only
+# What the compiler does not say: licences, widths, lengths, which way includes point, shell scripts, C that
+# cppcheck doubts. Prints FILE:LINE: what is wrong; exit status 1 if there was anything.
+set -u
+found=0
+complain() {
+    echo "$1"
+    found=1
+}
+sources() {
+    git ls-files "$@"
+}
+
+for f in $(sources '*.c' '*.h' '*.def' '*.sh' '*.t' '*.mk' '*.py' '*.policy' GNUmakefile .ci/run); do
+    head -n 3 "$f" | grep -q 'SPDX-License-Identifier: LGPL-2.1-only' ||
+        complain "$f:1: no SPDX line (LGPL-2.1-only)"
+done
+
+for f in $(sources 'ipc/*.[ch]' 'policy/*.[ch]' 'parent/*.[ch]' 'workers/*.[ch]' '*.def'); do
+    awk -v f="$f" '{ gsub(/\t/, "        ") } length($0) > 100 { print f ":" NR ": more than 100 columns"; bad = 1 }
+        END { exit bad }' "$f" || found=1
+    lines=$(wc -l <"$f")
+    [ "$lines" -le 620 ] || complain "$f:$lines: more than 600 lines: more than one subject?"
+done
+
+# Functions: from a brace in the first column to the next one.
+for f in $(sources 'ipc/*.c' 'policy/*.c' 'parent/*.c' 'workers/*.c'); do
+    awk -v f="$f" '/^{/ { from = NR } /^}/ && from { if (NR - from > 80) { print f ":" from ": a function of " NR - from " lines"; bad = 1 } from = 0 }
+        END { exit bad }' "$f" || found=1
+done
+
+# Arrows point down: parent and workers -> policy -> ipc.  policy/launch forks the parent: the one exception.
+for f in $(sources 'ipc/*.[ch]'); do
+    grep -nHE '#include "(policy|parent|workers|tests)/' "$f" && found=1
+done
+for f in $(sources 'policy/*.[ch]'); do
+    grep -nHE '#include "(parent|workers|tests)/' "$f" | grep -v '^policy/launch/.*"parent/parent.h"' && found=1
+done
+for f in $(sources 'parent/*.[ch]'); do
+    grep -nHE '#include "(workers|tests)/' "$f" && found=1
+done
+for f in $(sources 'workers/*.[ch]'); do
+    grep -nHE '#include "(parent|tests)/' "$f" && found=1
+done
+
+git grep -nE '\b(TODO|FIXME|XXX)\b' -- '*.c' '*.h' '*.def' '*.sh' '*.t' ':!tests/lint.sh' && found=1
+
+for f in $(sources '*.sh' '*.t' .ci/run); do
+    shellcheck -x -S warning -e SC2034,SC2010,SC1091 "$f" || found=1
+done
+
+# shellcheck disable=SC2046
+cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -j2 \
+    --suppress=missingInclude --suppress=arrayIndexOutOfBoundsCond \
+    --suppress=syntaxError:parent/event/event_internal.h --suppress=unknownMacro --suppress=preprocessorErrorDirective \
+    -I. -Ibuild/gen $(sources 'ipc/*.c' 'policy/*.c' 'parent/*.c' 'workers/*.c') || found=1
+
+[ "$found" -eq 0 ] && echo "lint: nothing to say"
+exit "$found"
