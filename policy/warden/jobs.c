@@ -321,7 +321,8 @@ void job_worker_readable(struct job *j)
         close_fd(&j->worker.fd);
         return;
     }
-    if (rc < 0 || ipc_decode(&f, &call))
+    /* The job follows from the channel; a number that says otherwise is a lie. */
+    if (rc < 0 || f.job != j->number || ipc_decode(&f, &call))
         why = REFUSED_FRAME;
     else if (f.pid != j->pid)
         why = REFUSED_PID;
