@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,6 +56,10 @@ void launch_become_worker(int program, const char *argv0, const int fds[2])
         if (fcntl(fd, F_SETFL, 0))
             _exit(EXIT_NO_EXEC);
     sandbox_close_fds(keep, sizeof(keep) / sizeof(keep[0]));
+    /* The forker's filter allows clone3, and a program in a worker's place may never load its own:
+     * no process of a worker's can outlive its job. */
+    if (setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 0}))
+        _exit(EXIT_NO_EXEC);
     execveat(program, "", argv, launch_environment, AT_EMPTY_PATH);
     _exit(EXIT_NO_EXEC);
 }
