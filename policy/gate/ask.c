@@ -139,17 +139,20 @@ int gate_ask_describe(struct gate *g, uint32_t domid, struct msg_DESCRIBED *d)
     return r < 0 ? r : 0;
 }
 
-/* In a transaction, so that a guest that acknowledges just now is not overwritten. */
+/* In a transaction, so that a guest that acknowledges just now is not overwritten; a guest does its
+ * reading and acknowledging in one as well, so either it has taken note or it never will.
+ * 1 = withdrawn. */
 static int clear_shutdown(struct gate *g, uint32_t tx, const char *path)
 {
     int r = gate_ask(g, XS_READ, tx, path, NULL, 0);
 
     if (r < 0 || strcmp(gate_conn_payload(&g->own), "suspend"))
         return r == -ENOENT || r >= 0 ? 0 : r;
-    return gate_ask(g, XS_WRITE, tx, path, "", 0);
+    r = gate_ask(g, XS_WRITE, tx, path, "", 0);
+    return r < 0 ? r : 1;
 }
 
-int gate_ask_undo(struct gate *g, uint32_t domid, uint32_t what)
+int gate_ask_undo(struct gate *g, uint32_t domid, uint32_t what, uint32_t *withdrawn)
 {
     char path[GATE_PATH], dec[12];
     int r = 0, resumed = 0;
@@ -160,5 +163,6 @@ int gate_ask_undo(struct gate *g, uint32_t domid, uint32_t what)
         r = gate_ask_in_tx(g, clear_shutdown, path);
     if (what & XSUNDO_RESUME)
         resumed = gate_ask(g, XS_RESUME, 0, dec, NULL, 0);
+    *withdrawn = r > 0;
     return r < 0 ? r : resumed < 0 ? resumed : 0;
 }

@@ -18,9 +18,11 @@ static void say(struct gate *g, uint32_t type, uint32_t job, const void *msg)
         gate_die(r == -EPIPE ? 0 : 1, "the warden takes no answer: %s", strerror(-r));
 }
 
-static void done(struct gate *g, int rc)
+static void done(struct gate *g, int rc, uint32_t withdrawn)
 {
-    say(g, MSG_XS_DONE, g->frame.job, &(struct msg_XS_DONE){.errnum = rc < 0 ? -rc : 0});
+    struct msg_XS_DONE m = {.errnum = rc < 0 ? -rc : 0, .withdrawn = withdrawn};
+
+    say(g, MSG_XS_DONE, g->frame.job, &m);
 }
 
 /* ---- what the warden asks for */
@@ -41,7 +43,7 @@ static int take_back(struct gate *g)
 }
 
 /* An undo that the parent could overwrite would be none: the right to write goes first. */
-static int undo(struct gate *g, const struct msg_XS_UNDO *m)
+static int undo(struct gate *g, const struct msg_XS_UNDO *m, uint32_t *withdrawn)
 {
     struct gate_job *j = g->frame.job ? gate_find(&g->table, g->frame.job) : NULL;
 
@@ -50,7 +52,7 @@ static int undo(struct gate *g, const struct msg_XS_UNDO *m)
     if (j)
         j->stage = XS_STAGE_READ;
     gate_forward_recheck(g, g->frame.job);
-    return gate_ask_undo(g, m->domid, m->what);
+    return gate_ask_undo(g, m->domid, m->what, withdrawn);
 }
 
 static void destroyed(struct gate *g, uint32_t job, uint32_t domid, int err)
@@ -69,6 +71,7 @@ static void on_request(struct gate *g)
     } m;
     struct msg_RESOLVED resolved = {0};
     struct msg_DESCRIBED described = {0};
+    uint32_t withdrawn = 0;
     int r;
 
     if (ipc_decode(&g->frame, &m))
@@ -81,9 +84,11 @@ static void on_request(struct gate *g)
     case MSG_DESCRIBE:
         described.errnum = -gate_ask_describe(g, m.describe.domid, &described);
         return say(g, MSG_DESCRIBED, g->frame.job, &described);
-    case MSG_XS_GRANT: return done(g, grant(g, &m.grant));
-    case MSG_XS_REVOKE: return done(g, take_back(g));
-    case MSG_XS_UNDO: return done(g, undo(g, &m.undo));
+    case MSG_XS_GRANT: return done(g, grant(g, &m.grant), 0);
+    case MSG_XS_REVOKE: return done(g, take_back(g), 0);
+    case MSG_XS_UNDO:
+        r = undo(g, &m.undo, &withdrawn);
+        return done(g, r, withdrawn);
     case MSG_XS_DESTROY:
         r = gate_destroy_begin(g, g->frame.job, &m.destroy);
         if (r < 0)

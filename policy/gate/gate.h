@@ -145,7 +145,7 @@ int gate_ask_in_tx(
     const char *path); /* what fn says; again while it conflicts; commits unless fn fails */
 int gate_ask_resolve(struct gate *g, const char *name, struct msg_RESOLVED *found);
 int gate_ask_describe(struct gate *g, uint32_t domid, struct msg_DESCRIBED *d);
-int gate_ask_undo(struct gate *g, uint32_t domid, uint32_t what);
+int gate_ask_undo(struct gate *g, uint32_t domid, uint32_t what, uint32_t *withdrawn);
 
 /* destroy.c */
 int gate_destroy_begin(struct gate *g, uint32_t job, const struct msg_XS_DESTROY *m);

@@ -155,9 +155,13 @@ static void an_undo_clears_suspend_and_nothing_else(void **state)
 
     store_put(w, SHUTDOWN, "suspend");
     assert_int_equal(warden_undo(w, 1, 5, XSUNDO_SHUTDOWN), 0);
+    assert_int_equal(w->withdrawn, 1);
     assert_true(store_is(w, SHUTDOWN, ""));
+    assert_int_equal(warden_undo(w, 1, 5, XSUNDO_SHUTDOWN), 0);
+    assert_int_equal(w->withdrawn, 0);              /* the guest has taken note of it */
     store_put(w, SHUTDOWN, "poweroff");
     assert_int_equal(warden_undo(w, 1, 5, XSUNDO_SHUTDOWN), 0);
+    assert_int_equal(w->withdrawn, 0);
     assert_true(store_is(w, SHUTDOWN, "poweroff"));
     assert_int_equal(warden_undo(w, 1, 6, XSUNDO_SHUTDOWN), 0); /* no such domain any more */
     assert_true(store_is(w, "/local/domain/6/control/shutdown", NULL));
@@ -176,6 +180,7 @@ static void an_undo_is_repeated_when_the_guest_was_faster(void **state)
     simxs_conflict(w->sim, 3);
     pthread_mutex_unlock(&w->lock);
     assert_int_equal(warden_undo(w, 1, 5, XSUNDO_SHUTDOWN), 0);
+    assert_int_equal(w->withdrawn, 1);
     assert_true(store_is(w, SHUTDOWN, ""));
     assert_int_equal(store_requests(w, XS_TRANSACTION_START), 4);
     world_free(w);

@@ -286,6 +286,7 @@ int warden_undo(struct world *w, uint32_t job, uint32_t domid, uint32_t what)
     struct msg_XS_DONE done;
 
     warden_ask(w, MSG_XS_UNDO, job, &m, MSG_XS_DONE, &done);
+    w->withdrawn = done.withdrawn;
     return done.errnum;
 }
 

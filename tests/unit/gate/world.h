@@ -21,6 +21,7 @@
 #include "tests/sim/xenstore.h"
 
 struct world {
+    uint32_t withdrawn;         /* of the last warden_undo() */
     pid_t gate;
     struct ipc_chan warden; /* the test's end */
     char path[64];          /* where the gate listens */
