@@ -25,6 +25,13 @@
 
 struct hv hv;
 
+/* The leak check at exit needs system calls that the filter has not. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
     int r = (int)syscall(SYS_clock_gettime, id, ts);
