@@ -28,6 +28,12 @@ xl_save() {
     xl save -c "$guest" /disk/xl.img
 }
 
+# What moat does: an image that is not on the disk is no image. xl leaves that to chance.
+xl_save_synced() {
+    xl save -c "$guest" /disk/xl.img &&
+        dd if=/dev/null of=/disk/xl.img conv=notrunc,fsync
+}
+
 moat_save() {
     as backupd moat save -c $live "$guest" "$images/moat.img"
 }
@@ -43,22 +49,27 @@ one_way() {     # one_way NAME COMMAND FILE: one round, its time into /tmp/NAME
 
 compare() {     # compare KIND [--live]
     live=${2:-}
-    rm -f /tmp/xl /tmp/moat
+    rm -f /tmp/xl /tmp/synced /tmp/moat
     i=0
     # The first round is not counted: it fills caches.
     while [ $i -le "$rounds" ]; do
         one_way xl xl_save /disk/xl.img
+        one_way synced xl_save_synced /disk/xl.img
         one_way moat moat_save "$images/moat.img"
-        [ $i -gt 0 ] || rm -f /tmp/xl /tmp/moat
+        [ $i -gt 0 ] || rm -f /tmp/xl /tmp/synced /tmp/moat
         i=$((i + 1))
     done
     is "$1 $live: every save succeeded" "$(cat /tmp/xl /tmp/moat | wc -l)" $((2 * rounds))
     xl_ms=$(median </tmp/xl)
+    synced_ms=$(median </tmp/synced)
     moat_ms=$(median </tmp/moat)
     ratio=$(awk -v a="$moat_ms" -v b="$xl_ms" 'BEGIN { printf "%.3f", a / b }')
-    diag "$1 ${live:-cold}: xl save -c $xl_ms ms, moat save -c $live $moat_ms ms, ratio $ratio (medians of $rounds)"
-    echo "{\"bench\": \"save_box\", \"guest\": \"$1\", \"live\": \"$live\", \"rounds\": $rounds, \"xl_ms\": $xl_ms, \"moat_ms\": $moat_ms, \"ratio\": $ratio}" >>$results
-    at_most "$1 $live: moat save takes no longer than xl save (per mille)" \
+    diag "$1 ${live:-cold}: xl save -c $xl_ms ms (and fsync $synced_ms ms), moat save -c $live $moat_ms ms," \
+        "ratio $ratio, medians of $rounds"
+    echo "{\"bench\": \"save_box\", \"guest\": \"$1\", \"live\": \"$live\", \"rounds\": $rounds," \
+        "\"xl_ms\": $xl_ms, \"xl_fsync_ms\": $synced_ms, \"moat_ms\": $moat_ms, \"ratio\": $ratio}" >>$results
+    # xl save knows no precopy: for --live the ratio is a figure, not a promise.
+    [ -n "$live" ] || at_most "$1: moat save takes no longer than xl save (per mille)" \
         $((1000 * moat_ms / xl_ms)) 1000
 }
 
@@ -97,7 +108,12 @@ moat_start || done_testing
 for kind in pvh pv; do
     guest_create $kind || continue
     compare $kind
-    compare $kind --live
+    # Log-dirty mode of a PV guest is shadow paging, which a hypervisor may lack.
+    if [ $kind = pvh ] || xl info | grep -q '^virt_caps.* shadow'; then
+        compare $kind --live
+    else
+        diag "$kind, live: this Xen has no shadow paging"
+    fi
     [ $kind = pv ] || memory_during_a_save
     guest_destroy "$guest"
 done
