@@ -118,8 +118,7 @@ static void __attribute__((noreturn)) parent(const struct plan *p)
     if (parent_prepare(&start))
         _exit(1);
     unlink(XS_SOCKET);
-    if (sandbox_new_root(&empty, why) || sandbox_become(l->moat.uid, l->moat.gid, 0, why) ||
-        sandbox_landlock_deny(why))
+    if (sandbox_new_root(&empty, why) || sandbox_become(l->moat.uid, l->moat.gid, 0, why))
         parent_failed(why);
     _exit(parent_main(&start));
 }

@@ -55,7 +55,9 @@ static const char *field(const char *status, const char *key, char buf[64])
 
 static int reaches(const char *path)
 {
-    return open(path, O_RDONLY | O_DIRECTORY) >= 0;
+    int fd = open(path, O_RDONLY | O_DIRECTORY);
+
+    return fd >= 0 && !close(fd);
 }
 
 /* Which fds are open, which user, which root; with no call that a worker may not make. */
@@ -98,9 +100,9 @@ static int gate(void)
             p[1].fd = accept(FD_GATE_LISTEN, NULL, NULL);
             continue;
         }
-        /* xenstore: header, body; WATCH and UNWATCH are answered "OK" */
-        if (read(p[1].fd, &h, sizeof(h)) != sizeof(h) || h.len > sizeof(body) ||
-            (h.len && read(p[1].fd, body, h.len) != (ssize_t)h.len)) {
+        /* xenstore: header, body, in several writes; WATCH and UNWATCH are answered "OK" */
+        if (recv(p[1].fd, &h, sizeof(h), MSG_WAITALL) != sizeof(h) || h.len > sizeof(body) ||
+            (h.len && recv(p[1].fd, body, h.len, MSG_WAITALL) != (ssize_t)h.len)) {
             p[1].fd = -1;
             continue;
         }
