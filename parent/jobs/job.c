@@ -227,26 +227,14 @@ static void worker_died(libxl__egc *egc, libxl__ev_child *ch, pid_t pid, int sta
 
 /* ---- the operator */
 
+/* Until SAVED an operator has nothing to say, so anything readable is its end.  From then on it is
+ * the warden that listens: on this connection a COMMIT cannot be said by anybody but the operator. */
 static void operator_readable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short events, short revents)
 {
     struct job *j = CONTAINER_OF_JOB(ev, op_ev);
-    struct ipc_frame *f = &j->p->frame;
-    EGC_GC;
-    int rc = ipc_recv(&j->op, f);
 
-    if (!rc)
-        return;
-    if (rc < 0) {
+    if (ipc_recv(&j->op, &j->p->frame))
         operator_lost(egc, j);
-        return;
-    }
-    /* COMMIT is the only message, and PH_SAVED the only phase, that the definition lets through. */
-    j->op.phase = PH_CLOSED;
-    libxl__ev_time_deregister(gc, &j->deadline);
-    if (j->state == JOB_SAVED) {
-        j->state = JOB_ENDING;
-        job_tell_warden(j, MSG_RELEASE, NULL);
-    }
 }
 
 /* ---- deadlines */
@@ -286,7 +274,7 @@ static void verdict(libxl__egc *egc, struct job *j, const struct msg_VERDICT *m)
         return;
     }
     j->state = JOB_SAVED;
-    j->op.phase = PH_SAVED;
+    libxl__ev_fd_deregister(gc, &j->op_ev);
     if (libxl__ev_time_register_rel(j->ao, &j->deadline, deadline_passed,
                                     seconds_to_ms(j->info.commit_deadline)))
         job_fail(egc, j, CAUSE_INTERNAL, "no memory for a timer");
@@ -296,6 +284,10 @@ static void verdict(libxl__egc *egc, struct job *j, const struct msg_VERDICT *m)
 
 static void ended(libxl__egc *egc, struct job *j, const struct msg_ENDED *m)
 {
+    /* COMMIT may have come just before our ABANDON: then it is done, and that is what counts. */
+    if (!m->rc)
+        j->cause = CAUSE_NONE;
+    j->state = JOB_ENDING;
     job_end(egc, j, m->rc ? m->rc : cause_rc(j->cause), m->errnum, m->message);
 }
 

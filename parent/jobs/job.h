@@ -8,10 +8,11 @@
  * a failure is ABORT, and the warden undoes.
  *
  *     starting --HELLO--> running --SUSPEND_GUEST--> suspending --> suspended --worker's death-->
- *     [OUTCOME] --VERDICT 0--> saved --COMMIT--> ending --ENDED--> done
+ *     [OUTCOME] --VERDICT 0--> saved --ENDED--> done
  *
- * From every state before `ending` a failure leads to [ABORT], the worker's death, [OUTCOME],
- * VERDICT, done; from `saved` it leads to [ABANDON], ENDED, done.
+ * Between `saved` and ENDED the operator speaks to the warden, not to us.  From every state before
+ * `saved` a failure leads to [ABORT], the worker's death, [OUTCOME], VERDICT, done; from `saved` it
+ * leads to [ABANDON], ENDED, done.
  */
 #ifndef MOAT_PARENT_JOB_H
 #define MOAT_PARENT_JOB_H

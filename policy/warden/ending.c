@@ -214,6 +214,66 @@ bool job_adopt_destroy(struct undo_slot *s)
     return true;
 }
 
+/* ---- COMMIT */
+
+/* The image is good from here on: what fails now is said with that. */
+static void not_released(struct job *j, const char *what)
+{
+    snprintf(j->message, sizeof(j->message), "the image is complete, but domain %u could not be %s",
+             j->dom.domid, what);
+    job_finish(j, CAUSE_INTERNAL, EIO);
+}
+
+/* safe if the caller lies, because only the warden's own verdict makes JOB_SAVED, only the operator's
+ * own process can be heard on this connection, and the domain is the one that was pinned, handle and
+ * all. */
+static void committed(struct job *j)
+{
+    struct dom_info info;
+
+    if (dom_same(&j->dom, &info) || !dom_suspended(&info)) {
+        job_finish(j, CAUSE_GUEST_DIED, ESRCH);
+        return;
+    }
+    if (!(j->asker.intent.flags & (INTENT_CHECKPOINT | INTENT_PAUSE))) {
+        if (record_act(j->undo, ACT_DESTROY)) {
+            not_released(j, "destroyed: the audit log cannot be written");
+            return;
+        }
+        undo_set(j->undo, UNDO_DESTROY_BEGUN);
+        job_destroy(j);
+        return;
+    }
+    if (j->asker.intent.flags & INTENT_PAUSE) {
+        undo_set(j->undo, UNDO_PAUSED);
+        if (record_act(j->undo, ACT_PAUSE) || dom_pause(&j->dom)) {
+            not_released(j, "paused");
+            return;
+        }
+        undo_clear(j->undo, UNDO_PAUSED);   /* resumed below, it stays paused: that was asked for */
+    }
+    undo_now(j->undo);
+    if (j->undo->bits)
+        not_released(j, "resumed");
+    else
+        job_finish(j, CAUSE_NONE, 0);
+}
+
+void job_operator_readable(struct job *j)
+{
+    static struct ipc_frame f;
+    int rc = ipc_recv(&j->op, &f);
+
+    if (!rc)
+        return;
+    if (rc < 0) {                       /* gone, or it says something else */
+        job_finish(j, CAUSE_OPERATOR_GONE, 0);
+        return;
+    }
+    close_fd(&j->op.fd);                /* nothing more is heard from it */
+    committed(j);
+}
+
 /* ---- time */
 
 void job_step(struct job *j)

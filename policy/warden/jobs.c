@@ -42,7 +42,8 @@ struct job *job_new(const struct dom *d)
 
         if (j->state)
             continue;
-        *j = (struct job){.state = JOB_STARTING, .dom = *d, .pidfd = -1, .worker.fd = -1};
+        *j = (struct job){.state = JOB_STARTING, .dom = *d, .pidfd = -1, .worker.fd = -1,
+                          .op.fd = -1};
         j->begun = now_ms();
         return j;
     }
@@ -59,6 +60,7 @@ void close_fd(int *fd)
 void job_free(struct job *j)
 {
     close_fd(&j->worker.fd);
+    close_fd(&j->op.fd);
     close_fd(&j->pidfd);
     hv_unpin(&j->pin);
     j->state = JOB_FREE;
@@ -278,7 +280,10 @@ void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *p
     pin->page = NULL;
     rc = begun(o, j, info, file);
     if (!rc) {
-        operator_close(o);              /* the parent has the connection now */
+        /* The parent has the connection now; our copy is for COMMIT. */
+        j->op = (struct ipc_chan){o->ch.fd, WARDEN, OPERATOR, PH_SAVED, false, false};
+        o->ch.fd = -1;
+        operator_close(o);
         return;
     }
     if (record_end(j, CAUSE_INTERNAL, -3, -rc))

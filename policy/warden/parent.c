@@ -20,6 +20,7 @@ static void refuse(struct job *j, const struct ipc_frame *f)
     struct msg_VERDICT verdict = {.rc = FAIL, .message = "not legal in the job's state"};
     struct msg_ENDED ended = {.rc = FAIL, .message = "not legal in the job's state"};
 
+    /* An ABANDON that crossed the operator's COMMIT comes late; the end itself is its answer. */
     if (j)
         j->call.refused[REFUSED_STATE]++;
     if (++w.refused > REFUSALS_MAX)
@@ -30,7 +31,7 @@ static void refuse(struct job *j, const struct ipc_frame *f)
         tell(&w.parent, MSG_STATE_IS, f->job, &state, NULL, 0);
     else if (f->type == MSG_OUTCOME)
         tell(&w.parent, MSG_VERDICT, f->job, &verdict, NULL, 0);
-    else if (f->type == MSG_RELEASE || f->type == MSG_ABANDON)
+    else if (f->type == MSG_ABANDON && (!j || j->state != JOB_ENDING))
         tell(&w.parent, MSG_ENDED, f->job, &ended, NULL, 0);
 }
 
@@ -76,50 +77,8 @@ static void outcome(struct job *j, const struct msg_OUTCOME *m)
     j->outcome_at = now_ms();       /* job_step() goes on when the pidfd says that it is dead */
 }
 
-/* The image is good from here on: what fails now is said with that. */
-static void not_released(struct job *j, const char *what)
-{
-    snprintf(j->message, sizeof(j->message), "the image is complete, but domain %u could not be %s",
-             j->dom.domid, what);
-    job_finish(j, CAUSE_INTERNAL, EIO);
-}
-
-/* safe if the caller lies, because only the warden's own verdict makes JOB_SAVED: a RELEASE before
- * it is refused, and the domain is the one that was pinned, handle and all. */
-static void release(struct job *j)
-{
-    struct dom_info info;
-
-    if (dom_same(&j->dom, &info) || !dom_suspended(&info)) {
-        job_finish(j, CAUSE_GUEST_DIED, ESRCH);
-        return;
-    }
-    if (!(j->asker.intent.flags & (INTENT_CHECKPOINT | INTENT_PAUSE))) {
-        if (record_act(j->undo, ACT_DESTROY)) {
-            not_released(j, "destroyed: the audit log cannot be written");
-            return;
-        }
-        undo_set(j->undo, UNDO_DESTROY_BEGUN);
-        job_destroy(j);
-        return;
-    }
-    if (j->asker.intent.flags & INTENT_PAUSE) {
-        undo_set(j->undo, UNDO_PAUSED);
-        if (record_act(j->undo, ACT_PAUSE) || dom_pause(&j->dom)) {
-            not_released(j, "paused");
-            return;
-        }
-        undo_clear(j->undo, UNDO_PAUSED);   /* resumed below, it stays paused: that was asked for */
-    }
-    undo_now(j->undo);
-    if (j->undo->bits)
-        not_released(j, "resumed");
-    else
-        job_finish(j, CAUSE_NONE, 0);
-}
-
 /* The states in which a message is legal, as bits 1 << enum job_state.  OUTCOME, once: also of a job
- * that has failed; a job ends by exactly one of RELEASE and ABANDON. */
+ * that has failed. */
 static uint32_t legal(uint32_t type)
 {
     const uint32_t runs = 1u << JOB_STARTING | 1u << JOB_RUNNING;
@@ -130,7 +89,6 @@ static uint32_t legal(uint32_t type)
     case MSG_STATE: return runs | suspended;
     case MSG_ABORT:
     case MSG_OUTCOME: return runs | suspended;
-    case MSG_RELEASE:
     case MSG_ABANDON: return 1u << JOB_SAVED;
     default: return 0;
     }
@@ -148,7 +106,7 @@ void parent_message(struct ipc_frame *f)
     if (ipc_decode(f, &m))
         warden_die("the parent sent a malformed message");
     if (!j || !j->by_parent || !(legal(f->type) & 1u << j->state) ||
-        (j->has_outcome && f->type != MSG_RELEASE && f->type != MSG_ABANDON) ||
+        (j->has_outcome && f->type != MSG_ABANDON) ||
         (j->failed && f->type == MSG_SUSPEND)) {
         refuse(j, f);
         return;
@@ -168,9 +126,6 @@ void parent_message(struct ipc_frame *f)
         break;
     case MSG_OUTCOME:
         outcome(j, &m.outcome);
-        break;
-    case MSG_RELEASE:
-        release(j);
         break;
     case MSG_ABANDON:
         job_finish(j, m.abandon.cause && m.abandon.cause < CAUSES ? m.abandon.cause

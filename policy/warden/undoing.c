@@ -20,12 +20,14 @@ static struct dom slot_dom(const struct undo_slot *s)
     return d;
 }
 
-static int xs_undo(const struct undo_slot *s, uint32_t what)
+/* withdrawn: the guest had not taken note of the request and never will. */
+static int xs_undo(const struct undo_slot *s, uint32_t what, bool *withdrawn)
 {
     struct msg_XS_UNDO m = {.domid = s->domid, .what = what};
     struct msg_XS_DONE done;
     int rc = ask(&w.gate, MSG_XS_UNDO, s->job, &m, MSG_XS_DONE, &done, NULL);
 
+    *withdrawn = !rc && !done.errnum && done.withdrawn;
     return rc ? rc : -done.errnum;
 }
 
@@ -35,6 +37,7 @@ static void resume(struct undo_slot *s, const struct dom *d)
 {
     struct job *j = job_by_number(s->job);
     struct dom_info info;
+    bool ignored;
 
     if (dom_same(d, &info) || !dom_suspended(&info))
         return;
@@ -43,7 +46,7 @@ static void resume(struct undo_slot *s, const struct dom *d)
         return;
     if (j)
         j->call.phase = HV_BEFORE;
-    xs_undo(s, XSUNDO_RESUME);
+    xs_undo(s, XSUNDO_RESUME, &ignored);
     undo_clear(s, UNDO_SUSPENDED);
 }
 
@@ -51,6 +54,7 @@ void undo_now(struct undo_slot *s)
 {
     const struct dom d = slot_dom(s);
     struct dom_info info;
+    bool withdrawn = false;
     int r = dom_same(&d, &info);
 
     if (s->bits & UNDO_DESTROY_BEGUN)
@@ -61,8 +65,12 @@ void undo_now(struct undo_slot *s)
     }
     if (s->bits & UNDO_LOGDIRTY && !dom_logdirty_off(&d))
         undo_clear(s, UNDO_LOGDIRTY);
-    if (s->bits & UNDO_SHUTDOWN_WRITTEN && !xs_undo(s, XSUNDO_SHUTDOWN))
+    if (s->bits & UNDO_SHUTDOWN_WRITTEN && !xs_undo(s, XSUNDO_SHUTDOWN, &withdrawn))
         undo_clear(s, UNDO_SHUTDOWN_WRITTEN);
+    /* Nothing of ours can suspend it any more: a suspend from now on is somebody else's, xl's say,
+     * and must not be undone by us. */
+    if (withdrawn)
+        undo_clear(s, UNDO_SUSPENDED);
     if (s->bits & UNDO_SUSPENDED)
         resume(s, &d);
     if (s->bits & UNDO_PAUSED) {

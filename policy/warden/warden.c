@@ -244,8 +244,9 @@ static void resident_readable(struct ipc_chan *ch)
 static struct ipc_chan *const residents[RESIDENTS] = {
     &w.supervisor, &w.recorder, &w.gate, &w.forker, &w.parent,
 };
-/* Fixed places: residents, listener, operators, worker channels, pidfds; fd -1 is skipped. */
-static struct pollfd polled[RESIDENTS + 1 + OPERATORS_MAX + 2 * JOBS_MAX];
+/* Fixed places: residents, listener, operators; of each job its worker, pidfd and operator.
+ * fd -1 is skipped. */
+static struct pollfd polled[RESIDENTS + 1 + OPERATORS_MAX + 3 * JOBS_MAX];
 
 /* Returns whether something waits for time to pass. */
 static bool prepare(void)
@@ -268,6 +269,7 @@ static bool prepare(void)
 
         *p++ = (struct pollfd){.fd = j->state ? j->worker.fd : -1, .events = POLLIN};
         *p++ = (struct pollfd){.fd = j->state ? j->pidfd : -1, .events = POLLIN};
+        *p++ = (struct pollfd){.fd = j->state == JOB_SAVED ? j->op.fd : -1, .events = POLLIN};
         timed |= j->state != JOB_FREE;
     }
     for (unsigned i = 0; i < UNDO_SLOTS && !timed; i++)
@@ -293,13 +295,15 @@ static void serve(void)
         else
             list_more(&operators[i]);
     }
-    for (unsigned i = 0; i < JOBS_MAX; i++, p += 2) {
+    for (unsigned i = 0; i < JOBS_MAX; i++, p += 3) {
         struct job *j = &w.jobs[i];
 
         if (p[0].revents && j->state && j->worker.fd == p[0].fd)
             job_worker_readable(j);
         if (p[1].revents && j->state && j->pidfd == p[1].fd)
             job_worker_dead(j);
+        if (p[2].revents && j->state == JOB_SAVED && j->op.fd == p[2].fd)
+            job_operator_readable(j);
     }
     for (unsigned i = 0; i < JOBS_MAX; i++)
         if (w.jobs[i].state)
@@ -397,7 +401,7 @@ int warden_main(void)
     int rc;
 
     for (unsigned i = 0; i < JOBS_MAX; i++)
-        w.jobs[i].worker.fd = w.jobs[i].pidfd = -1;
+        w.jobs[i].worker.fd = w.jobs[i].op.fd = w.jobs[i].pidfd = -1;
     for (unsigned i = 0; i < OPERATORS_MAX; i++)
         operators[i].ch.fd = -1;
     rc = start(why);

@@ -51,6 +51,7 @@ struct job {
     struct hv_pin pin;
     struct call_ctx call;           /* the executor's part: SAW_* bits, counters, arena */
     struct ipc_chan worker;         /* fd -1 once nothing more is read from it */
+    struct ipc_chan op;             /* the operator, shared with the parent; heard in JOB_SAVED only */
     pid_t pid;
     int pidfd;                      /* -1 once the death was seen */
     bool dead;                      /* the warden saw the worker's death */
@@ -151,6 +152,7 @@ void job_destroy(struct job *j);
 bool job_adopt_destroy(struct undo_slot *s);    /* of an earlier warden; false: no room */
 void job_xs_destroyed(uint32_t number, const struct msg_XS_DESTROYED *m);
 void job_destroyed(uint32_t number, const struct msg_DESTROYED *m);
+void job_operator_readable(struct job *j);      /* COMMIT, or the operator is gone */
 void job_step(struct job *j);
 void jobs_tick(void);
 

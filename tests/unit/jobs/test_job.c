@@ -98,7 +98,7 @@ static int setup(void **state)
         return -1;
     warden = (struct ipc_chan){.fd = w[1], .self = WARDEN, .peer = PARENT, .phase = PH_RUN};
     worker = (struct ipc_chan){.fd = k[1], .self = WORKER, .peer = PARENT, .phase = PH_ANY};
-    op = (struct ipc_chan){.fd = o[1], .self = OPERATOR, .peer = PARENT, .phase = PH_RUN};
+    op = (struct ipc_chan){.fd = o[1], .self = OPERATOR, .peer = PARENT | WARDEN, .phase = PH_RUN};
     spawn();
     job.pid = (uint32_t)child;
     fds[0] = o[0];
@@ -226,13 +226,10 @@ static struct msg_DONE fails_with(enum job_cause cause, bool abort_comes)
 
 static void test_a_save_goes_through_all_its_steps(void **state)
 {
-    struct msg_RELEASE r;
     struct msg_ENDED e = {0};
     struct msg_DONE done;
 
     to_saved();
-    say(&op, MSG_COMMIT, NULL);
-    expect(&warden, MSG_RELEASE, &r);
     say(&warden, MSG_ENDED, &e);
     expect(&op, MSG_DONE, &done);
     assert_int_equal(done.exit_code, 0);
@@ -257,16 +254,19 @@ static void test_operator_lost_before_saved_aborts(void **state)
     fails_with(CAUSE_OPERATOR_GONE, true);
 }
 
-static void test_operator_lost_after_saved_abandons(void **state)
+static void test_after_saved_the_operator_is_the_wardens_to_hear(void **state)
 {
-    struct msg_ABANDON a;
-    struct msg_ENDED e = {0};
+    struct msg_ENDED e = {.rc = -3};
+    char c;
 
     to_saved();
+    say(&op, MSG_COMMIT, NULL);
+    turn();
+    assert_true(recv(LIST_FIRST(&p.jobs)->op.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
     close(op.fd);
     op.fd = -1;
-    expect(&warden, MSG_ABANDON, &a);
-    assert_int_equal(a.cause, CAUSE_OPERATOR_GONE);
+    turn();
+    assert_int_equal(ipc_recv(&warden, &frame), 0);
     say(&warden, MSG_ENDED, &e);
     turn();
 }
@@ -274,7 +274,7 @@ static void test_operator_lost_after_saved_abandons(void **state)
 static void test_no_commit_in_time_abandons(void **state)
 {
     struct msg_ABANDON a;
-    struct msg_ENDED e = {0};
+    struct msg_ENDED e = {.rc = -9};
     struct msg_DONE done;
 
     to_saved();
@@ -470,17 +470,16 @@ static void test_cancel_ends_the_job(void **state)
     fails_with(CAUSE_CANCELLED, true);
 }
 
-static void test_cancel_after_commit_comes_too_late(void **state)
+static void test_a_commit_that_was_faster_than_our_abandon_counts(void **state)
 {
     struct msg_CANCEL c = {.cause = CAUSE_CANCELLED};
-    struct msg_RELEASE r;
+    struct msg_ABANDON a;
     struct msg_ENDED e = {0};
     struct msg_DONE done;
 
     to_saved();
-    say(&op, MSG_COMMIT, NULL);
-    expect(&warden, MSG_RELEASE, &r);
     say(&warden, MSG_CANCEL, &c);
+    expect(&warden, MSG_ABANDON, &a);
     say(&warden, MSG_ENDED, &e);
     expect(&op, MSG_DONE, &done);
     assert_int_equal(done.exit_code, 0);
@@ -574,7 +573,7 @@ int main(void)
         T(test_a_save_goes_through_all_its_steps),
         T(test_commit_before_saved_ends_the_operator_not_the_domain),
         T(test_operator_lost_before_saved_aborts),
-        T(test_operator_lost_after_saved_abandons),
+        T(test_after_saved_the_operator_is_the_wardens_to_hear),
         cmocka_unit_test_setup_teardown(test_no_commit_in_time_abandons, setup_short_commit,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_guest_that_ignores_the_request_is_named,
@@ -594,7 +593,7 @@ int main(void)
         T(test_a_second_suspend_ends_the_worker),
         T(test_another_jobs_number_ends_the_worker),
         T(test_cancel_ends_the_job),
-        T(test_cancel_after_commit_comes_too_late),
+        T(test_a_commit_that_was_faster_than_our_abandon_counts),
         T(test_xenstore_that_fails_ends_the_job),
         T(test_log_text_reaches_the_operator_escaped_and_bounded),
         T(test_a_flood_is_not_read),

@@ -236,8 +236,9 @@ static void test_arena(void **state)
 
 /* ---- the parent */
 
-static void test_release_early(void **state)
+static void test_abandon_early(void **state)
 {
+    struct msg_ABANDON a = {.cause = CAUSE_CANCELLED};
     static const char *const stage[] = {"begun", "running", "suspended", "read"};
 
     begin(0);
@@ -249,10 +250,10 @@ static void test_release_early(void **state)
         if (i == 3)
             save_context();
         t.got_ended = false;
-        par_send(MSG_RELEASE, t.number, NULL);
+        par_send(MSG_ABANDON, t.number, &a);
         assert_true(pump_until(&t.got_ended, 1000));
         if (t.ended.rc != -3)
-            fail_msg("RELEASE was taken when %s", stage[i]);
+            fail_msg("ABANDON was taken when %s", stage[i]);
     }
     assert_int_equal(count("destroy"), 0);
     assert_int_equal(count("hv resume"), 0);
@@ -266,7 +267,7 @@ static void test_outcome_before_death(void **state)
     save_context();
     save_outcome(0, 0, CAUSE_NONE);     /* "it is dead": it is not */
     assert_false(t.got_verdict);
-    par_send(MSG_RELEASE, t.number, NULL);
+    op_commit();
     pump(100);
     assert_int_equal(count("destroy"), 0);
     t.no_kill = true;
@@ -298,6 +299,8 @@ static void test_outcome_after_abort(void **state)
 
 static void test_two_outcomes(void **state)
 {
+    struct msg_ABANDON a = {.cause = CAUSE_CANCELLED};
+
     begin(0);
     save_run();
     save_suspend();
@@ -307,19 +310,83 @@ static void test_two_outcomes(void **state)
     assert_int_equal(t.verdict.rc, -3);
     save_outcome(0, 0, CAUSE_NONE);     /* of a job that is over */
     assert_int_equal(t.verdict.rc, -3);
-    par_send(MSG_RELEASE, t.number, NULL);
+    par_send(MSG_ABANDON, t.number, &a);
     assert_true(pump_until(&t.got_ended, 1000));
     assert_int_equal(t.ended.rc, -3);
     assert_int_equal(count("destroy"), 0);
 }
 
-static void test_two_releases(void **state)
+/* Only the operator's own process can be heard on its connection; from the parent it is no message. */
+static void test_forged_commit(void **state)
+{
+    uint8_t frame[IPC_HEADER_SIZE] = {0};
+    const uint16_t type = MSG_COMMIT;
+
+    rule(ALL, true, "*");
+    world_start();
+    save_saved(0);
+    memcpy(frame + 4, &type, sizeof(type));
+    memcpy(frame + 8, &t.number, sizeof(t.number));
+    assert_int_equal(send(t.par.fd, frame, sizeof(frame), 0), sizeof(frame));
+    world_wait_exit();
+    assert_int_equal(WEXITSTATUS(t.status), 1);
+    assert_int_equal(count("destroy"), 0);
+    assert_int_equal(count("hv resume 5"), 1);
+}
+
+/* The parent has the same connection: what it writes there arrives at the operator, not at us. */
+static void test_commit_echoed_by_the_parent(void **state)
+{
+    uint8_t frame[IPC_HEADER_SIZE] = {0};
+    const uint16_t type = MSG_COMMIT;
+
+    rule(ALL, true, "*");
+    world_start();
+    save_saved(0);
+    memcpy(frame + 4, &type, sizeof(type));
+    assert_int_equal(send(t.op_fd, frame, sizeof(frame), 0), sizeof(frame));
+    pump(200);
+    assert_int_equal(count("destroy"), 0);
+    assert_int_equal(count("rec end"), 0);
+}
+
+static void test_operator_gone_after_saved(void **state)
+{
+    rule(ALL, true, "*");
+    world_start();
+    save_saved(0);
+    close(t.op.fd);
+    t.op.fd = -1;
+    assert_true(pump_until(&t.got_ended, 3000));
+    assert_int_equal(count("destroy"), 0);
+    assert_int_equal(count("hv resume 5"), 1);
+    assert_int_equal(record_of(RECORD_END, 0)->cause, CAUSE_OPERATOR_GONE);
+}
+
+static void test_abandon_after_commit(void **state)
+{
+    struct msg_ABANDON a = {.cause = CAUSE_COMMIT_DEADLINE};
+
+    rule(ALL, true, "*");
+    world_start();
+    save_saved(0);
+    t.hold_destroy = true;
+    op_commit();
+    pump(100);
+    assert_int_equal(count("xs destroy 5"), 1);
+    par_send(MSG_ABANDON, t.number, &a);
+    pump(100);
+    assert_false(t.got_ended);                  /* not "refused": the end is its answer */
+    assert_int_equal(count("hv resume"), 0);
+}
+
+static void test_two_commits(void **state)
 {
     rule(ALL, true, "*");
     world_start();
     save_saved(INTENT_CHECKPOINT);
-    par_send(MSG_RELEASE, t.number, NULL);
-    par_send(MSG_RELEASE, t.number, NULL);
+    op_commit();
+    op_commit();
     pump(200);
     assert_int_equal(count("hv resume 5"), 1);
     assert_int_equal(count("rec end"), 1);
@@ -348,7 +415,7 @@ static void test_unknown_jobs(void **state)
             continue;
         par_send(MSG_SUSPEND, n, NULL);
         par_send(MSG_OUTCOME, n, &o);
-        par_send(MSG_RELEASE, n, NULL);
+        par_send(MSG_ABANDON, n, &(struct msg_ABANDON){.cause = CAUSE_CANCELLED});
         pump(2);
     }
     pump(100);
@@ -393,11 +460,13 @@ static void test_claims_a_suspended_guest(void **state)
 
 static void test_parent_floods(void **state)
 {
+    struct msg_ABANDON a = {.cause = CAUSE_CANCELLED};
+
     begin(0);
     save_run();
     save_suspend();
     for (int i = 0; i < 1100 && t.par.fd >= 0; i++)
-        while (ipc_send(&t.par, MSG_RELEASE, 99, NULL, NULL, 0) == -EAGAIN && t.par.fd >= 0)
+        while (ipc_send(&t.par, MSG_ABANDON, 99, &a, NULL, 0) == -EAGAIN && t.par.fd >= 0)
             pump(1);
     world_wait_exit();
     assert_int_equal(WEXITSTATUS(t.status), 1);
@@ -575,11 +644,15 @@ int main(void)
         T(test_slow_worker_holds_up_nobody, "worker: a silent one holds up nobody"),
         T(test_channel_closed_is_not_death, "worker: a closed channel is not its death"),
         T(test_arena, "worker: the arena is sealed, and empty for the next job"),
-        T(test_release_early, "parent: RELEASE before the verdict is refused in every state"),
+        T(test_abandon_early, "parent: ABANDON before the verdict is refused in every state"),
+        T(test_forged_commit, "parent: COMMIT is not its to say"),
+        T(test_commit_echoed_by_the_parent, "parent: it cannot put words into the operator's mouth"),
+        T(test_operator_gone_after_saved, "operator: gone before COMMIT, the guest is resumed"),
+        T(test_abandon_after_commit, "parent: ABANDON that comes after COMMIT does nothing"),
         T(test_outcome_before_death, "parent: OUTCOME counts only when the warden saw the death"),
         T(test_outcome_after_abort, "parent: a job that failed has failed"),
-        T(test_two_outcomes, "parent: one OUTCOME, and no RELEASE after a failure"),
-        T(test_two_releases, "parent: one RELEASE"),
+        T(test_two_outcomes, "parent: one OUTCOME, and no ABANDON after a failure"),
+        T(test_two_commits, "operator: one COMMIT"),
         T(test_abort_after_saved, "parent: ABORT of a saved job is refused"),
         T(test_unknown_jobs, "parent: jobs that it was not given do not exist"),
         T(test_suspend_twice, "parent: one SUSPEND"),

@@ -15,7 +15,7 @@
 static void release(void)
 {
     t.got_ended = false;
-    par_send(MSG_RELEASE, t.number, NULL);
+    op_commit();
     assert_true(pump_until(&t.got_ended, 3000));
 }
 
@@ -74,7 +74,7 @@ static void test_destroy_bounded(void **state)
     world_start();
     save_saved(0);
     t.hold_destroy = true;
-    par_send(MSG_RELEASE, t.number, NULL);
+    op_commit();
     pump(100);
     assert_int_equal(count("xs destroy 5"), 1);
     assert_int_equal(count("destroy 5"), 1);
@@ -393,7 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_filter, "all of this happens under the warden's filter"),
         T(test_begin, "a job begins in order: pin, record, grants, worker, parent"),
-        T(test_destroy, "a save destroys only after RELEASE, devices first, and records before it"),
+        T(test_destroy, "a save destroys only after COMMIT, devices first, and records before it"),
         T(test_destroy_bounded, "a destroy does not wait for ever for backends"),
         T(test_destroy_fails, "a destroy that fails is said, with the image complete"),
         T(test_checkpoint, "-c leaves the guest running, log-dirty off"),

@@ -236,7 +236,7 @@ static void test_kill_during_destroy(void **state)
     world_start();
     save_saved(0);
     t.hold_destroy = true;
-    par_send(MSG_RELEASE, t.number, NULL);
+    op_commit();
     pump(100);
     ORDER("rec act destroy", "xs destroy 5");
     world_stop();
@@ -311,7 +311,7 @@ int main(void)
         T(test_hostile_file, "slots out of bounds are dropped and noted"),
         T(test_full_file, "without a free slot nothing is begun"),
         T(test_kill_while_suspended, "kill -9 while suspended: the next warden resumes"),
-        T(test_kill_after_verdict, "kill -9 before RELEASE: resumed, not destroyed"),
+        T(test_kill_after_verdict, "kill -9 before COMMIT: resumed, not destroyed"),
         T(test_kill_during_destroy, "kill -9 during the destroy: destroyed, one end"),
         T(test_eof, "end of file of all: undone at once, the gate's half by the next"),
         T(test_silent_gate, "a gate that does not answer: undone, exit 1"),

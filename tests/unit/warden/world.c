@@ -117,7 +117,7 @@ static void add_dom(unsigned i, uint32_t domid, const char *name, bool hvm)
 int world_setup(void **state)
 {
     memset(&t, 0, sizeof(t));
-    t.op_fd = t.worker.fd = -1;
+    t.op_fd = t.op.fd = t.worker.fd = -1;
     fake = mmap(NULL, sizeof(*fake), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(fake, MAP_FAILED);
     add_dom(0, 0, "Domain-0", false);
@@ -135,7 +135,7 @@ int world_setup(void **state)
 static void close_all(void)
 {
     int *const fds[] = {&t.sup.fd, &t.rec.fd, &t.gate.fd, &t.par.fd, &t.forker.fd, &t.worker.fd,
-                        &t.op_fd};
+                        &t.op_fd, &t.op.fd};
 
     for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         if (*fds[i] > 0)
@@ -581,7 +581,9 @@ void save_begin(uint32_t flags)
     op_send(&op, KIND_SAVE, flags, "web", 0, file);
     close(file);
     assert_true(pump_until(&t.got_job, 3000));
-    close(op.fd);
+    if (t.op.fd >= 0)
+        close(t.op.fd);
+    t.op = op;
     assert_int_equal(ipc_recv(&t.worker, &g), 1);
     assert_int_equal(g.type, MSG_GRANT);
     t.grant_fds = g.nfds;
@@ -693,6 +695,11 @@ void save_saved(uint32_t flags)
     save_outcome(0, 0, CAUSE_NONE);
     assert_true(t.got_verdict);
     assert_int_equal(t.verdict.rc, 0);
+}
+
+void op_commit(void)
+{
+    assert_int_equal(ipc_send(&t.op, MSG_COMMIT, t.number, NULL, NULL, 0), 0);
 }
 
 /* ---- the undo file */

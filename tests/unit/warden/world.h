@@ -67,6 +67,7 @@ struct world {
     struct msg_ENDED ended;
     uint32_t number;                /* of the last job */
     int op_fd;                      /* the operator's connection, as JOB brought it */
+    struct ipc_chan op;             /* the operator's own end of it */
     struct ipc_chan worker;         /* the worker's end of the warden's channel */
     struct msg_GRANT grant;
     bool got_grant;
@@ -116,7 +117,8 @@ void save_suspend(void);            /* the parent's handshake, the guest suspend
 void save_context(void);            /* the worker reads the state and ends log-dirty */
 void save_die(void);                /* the worker dies */
 void save_outcome(int32_t retval, int32_t status, uint32_t cause);
-void save_saved(uint32_t flags);    /* all of these: waits for RELEASE */
+void save_saved(uint32_t flags);    /* all of these: waits for COMMIT */
+void op_commit(void);               /* the operator of the last save confirms it */
 int32_t call(uint32_t op, uint32_t row, const void *arg, uint32_t len, const void *data,
              uint32_t dlen);
 int32_t call_domctl(uint32_t row, uint32_t cmd, const void *u, size_t len);
