@@ -202,8 +202,10 @@ int ipc_recv(const struct ipc_chan *ch, struct ipc_frame *frame)
         return broken(frame, "message in the wrong direction");
     if (!(m->phases & ch->phase))
         return broken(frame, "message out of phase");
-    if (h.fds != frame->nfds || frame->nfds < m->min_fds || frame->nfds > m->max_fds)
+    if ((h.fds != frame->nfds && !(ch->drops_fds && !ch->takes_fds)) || h.fds < m->min_fds ||
+        h.fds > m->max_fds)
         return broken(frame, "wrong number of fds");
+    frame->declared = h.fds;
     frame->type = h.type;
     frame->job = h.job;
     frame->len = h.length;

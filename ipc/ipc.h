@@ -228,6 +228,7 @@ struct ipc_chan {
     uint32_t peer;    /* enum ipc_end */
     uint32_t phase;   /* enum ipc_phase, set by the receiver's state machine */
     bool takes_fds;   /* false: frames are received without room for fds (from workers, always) */
+    bool drops_fds;   /* with takes_fds false: a frame may declare fds all the same; they are lost */
     bool wants_pid;   /* SO_PASSCRED is set: ipc_frame.pid is the sender */
 };
 
@@ -236,6 +237,7 @@ struct ipc_frame {
     uint32_t job;
     uint32_t len;                   /* of the payload */
     pid_t pid;                      /* 0 = not asked for */
+    unsigned declared;              /* fds that the sender attached, see ipc_chan.drops_fds */
     unsigned nfds;
     int fds[IPC_FDS_MAX];           /* owned by the caller of ipc_recv; take them with ipc_take_fd */
     uint8_t payload[IPC_FRAME_MAX - IPC_HEADER_SIZE];

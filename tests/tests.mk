@@ -39,6 +39,7 @@ $(foreach a,$(unit_areas),$(eval $(call unit_area,$(a))))
 unit: $(unit_bin)
 check-unit: unit
 	@tests/run-unit.sh $(if $(T),$(filter $(B)/tests/$(T)%,$(unit_bin)),$(unit_bin))
+	@$(if $(T),true,tests/run-tap.sh $(wildcard tests/unit/*/*.t))
 
 # ---- the simulation, hostile peers
 

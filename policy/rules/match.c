@@ -160,3 +160,18 @@ struct rules_verdict rules_match(const struct rules_table *t, const struct rules
     }
     return v;
 }
+
+bool rules_any(const struct rules_table *t, const struct rules_peer *peer, uint32_t ops)
+{
+    uint32_t nrows = t->nrows < RULES_ROWS ? t->nrows : RULES_ROWS;
+
+    if (peer->uid == OVERFLOW_ID)
+        return false;
+    for (uint32_t i = 0; i < nrows; i++) {
+        const struct rule_row *row = &t->rows[i];
+
+        if (row->allow && row->ops & ops && is_peer(row, peer))
+            return true;
+    }
+    return false;
+}

@@ -80,6 +80,9 @@ bool rules_table_ok(const struct rules_table *t);
 struct rules_verdict rules_match(const struct rules_table *t, const struct rules_peer *peer,
                                  uint32_t op, const char *name);
 
+/* Whether some row allows this peer any of ops, on whatever domain. */
+bool rules_any(const struct rules_table *t, const struct rules_peer *peer, uint32_t ops);
+
 /* Simple pattern: '*' any run, '?' any one character, nothing else is special. */
 bool rules_pattern_match(const char *pattern, const char *name);
 

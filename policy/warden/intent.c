@@ -59,7 +59,7 @@ static const char *file_bad(int fd, uint32_t flags)
         0x65735543 /* fusectl */, 0x67596969 /* rpc_pipefs */,
     };
     const bool stream = flags & INTENT_STREAM;
-    int fl = fcntl(fd, F_GETFL);
+    int fl = fd < 0 ? -1 : fcntl(fd, F_GETFL);
     struct statfs fs;
     struct statx st;
 
@@ -305,10 +305,10 @@ static void cancel(struct operator *o)
     operator_done(o, "cancelled");
 }
 
-void intent_handle(struct operator *o, int file)
+void intent_handle(struct operator *o, int file, bool has_file)
 {
     const struct msg_INTENT *in = &o->asker.intent;
-    const char *bad = usage(in, file >= 0);
+    const char *bad = usage(in, has_file);
 
     if (in->version != IPC_VERSION)
         operator_deny(o, EXIT_USAGE, 0, NULL, "this moat speaks version %u, the daemon version %u: "

@@ -118,7 +118,10 @@ static void accepted(int fd)
     }
     *o = full;
     o->used = true;
-    o->ch.takes_fds = true;
+    /* Who receives an fd must close it, and closing a file of a FUSE daemon waits for that daemon: so
+     * a FILE is received only from somebody whom some rule lets save. */
+    o->ch.takes_fds = rules_any(w.rules, &a.peer, OP_SAVE | OP_CHECKPOINT);
+    o->ch.drops_fds = true;
     o->until = now_ms() + INTENT_MS;
 }
 
@@ -150,7 +153,7 @@ void operator_readable(struct operator *o)
         return;
     }
     o->ch.phase = PH_RUN;           /* one connection is one command */
-    intent_handle(o, ipc_take_fd(&f, 0));
+    intent_handle(o, ipc_take_fd(&f, 0), f.declared);
 }
 
 void operators_tick(void)

@@ -124,7 +124,8 @@ void operator_deny(struct operator *o, uint32_t exit_code, uint32_t line, const 
 void operator_done(struct operator *o, const char *message);
 
 /* intent.c, list.c: the connection is answered, or handed to a job, or stays as a list. */
-void intent_handle(struct operator *o, int file);
+/* file: FILE, which is closed here; -1 with has_file: it was not received, since no rule lets them. */
+void intent_handle(struct operator *o, int file, bool has_file);
 bool intent_resolve(struct operator *o, struct dom_info *info, char name[64], uint32_t *facts);
 void list_more(struct operator *o);
 void list_one(struct operator *o);

@@ -120,6 +120,15 @@ static void send_with_fds(uint16_t type, uint16_t claimed, unsigned n)
     assert_true(sendmsg(tx.fd, &mh, 0) > 0);
 }
 
+static void send_intent_with_fd(void)
+{
+    struct ipc_chan op = {.fd = tx.fd, .self = OPERATOR, .peer = WARDEN};
+    struct msg_INTENT in = {.version = IPC_VERSION, .kind = KIND_SAVE};
+    int fd = STDIN_FILENO;
+
+    assert_int_equal(ipc_send(&op, MSG_INTENT, 0, &in, &fd, 1), 0);
+}
+
 static void test_fds_are_dropped_where_none_are_taken(void **state)
 {
     int before = count_fds();
@@ -128,6 +137,23 @@ static void test_fds_are_dropped_where_none_are_taken(void **state)
     send_with_fds(MSG_SUSPENDED, 0, 3);
     rx.phase = PH_ANY;
     assert_int_equal(ipc_recv(&rx, &frame), 1);     /* the frame itself is right */
+    assert_int_equal(frame.nfds, 0);
+    assert_int_equal(count_fds(), before);
+}
+
+static void test_declared_fds_may_be_dropped_knowingly(void **state)
+{
+    int before = count_fds();
+
+    rx.phase = PH_ANY;
+    send_with_fds(MSG_SUSPENDED, 1, 1);             /* takes no fds: too many */
+    rx.drops_fds = true;
+    assert_int_equal(ipc_recv(&rx, &frame), -EPROTO);
+    rx = (struct ipc_chan){.fd = rx.fd, .self = WARDEN, .peer = OPERATOR, .phase = PH_OPEN,
+                           .drops_fds = true};
+    send_intent_with_fd();
+    assert_int_equal(ipc_recv(&rx, &frame), 1);
+    assert_int_equal(frame.declared, 1);
     assert_int_equal(frame.nfds, 0);
     assert_int_equal(count_fds(), before);
 }
@@ -214,6 +240,7 @@ int main(void)
         T(test_wrong_length_type_direction_phase_are_refused),
         T(test_a_frame_larger_than_64_kib_is_refused),
         T(test_fds_are_dropped_where_none_are_taken),
+        T(test_declared_fds_may_be_dropped_knowingly),
         T(test_unexpected_fds_end_the_peer_and_are_closed),
         T(test_expected_fds_arrive_close_on_exec),
         T(test_the_sender_is_named_where_asked_for),
