@@ -163,7 +163,8 @@ int ipc_encode(uint32_t type, const void *msg, uint8_t *buf, size_t size)
     return (int)at;
 }
 
-static int bad(char why[96], const struct ipc_message *m, const struct ipc_field *f, const char *what)
+static int bad(char why[96], const struct ipc_message *m, const struct ipc_field *f,
+               const char *what)
 {
     if (why)
         snprintf(why, 96, "%s%s%s: %s", m->name, f ? "." : "", f ? f->name : "", what);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* The descriptors that messages.def becomes: what codec.c, print.c, frame.c and protocol_main.c share. */
+/* The descriptors that messages.def becomes: what codec.c, print.c, frame.c and protocol_main.c
+ * share. */
 #ifndef MOAT_IPC_CODEC_H
 #define MOAT_IPC_CODEC_H
 

@@ -138,11 +138,11 @@ static int broken(struct ipc_frame *frame, const char *why)
 }
 
 /*
- * Returns the number of bytes, 0 at end of file, or -1 with errno.  Where fds are not expected there
- * is no control buffer for them: the kernel drops what a hostile peer attaches.
+ * Returns the number of bytes, 0 at end of file, or -1 with errno.  Where fds are not expected
+ * there is no control buffer for them: the kernel drops what a hostile peer attaches.
  */
-static ssize_t receive(const struct ipc_chan *ch, uint8_t *buf, size_t size, struct ipc_frame *frame,
-                       bool *cut)
+static ssize_t receive(const struct ipc_chan *ch, uint8_t *buf, size_t size,
+                       struct ipc_frame *frame, bool *cut)
 {
     struct iovec iov = {.iov_base = buf, .iov_len = size};
     union control control;

@@ -228,7 +228,7 @@ struct ipc_chan {
     uint32_t peer;    /* enum ipc_end */
     uint32_t phase;   /* enum ipc_phase, set by the receiver's state machine */
     bool takes_fds;   /* false: frames are received without room for fds (from workers, always) */
-    bool drops_fds;   /* with takes_fds false: a frame may declare fds all the same; they are lost */
+    bool drops_fds; /* with takes_fds false: a frame may declare fds all the same; they are lost */
     bool wants_pid;   /* SO_PASSCRED is set: ipc_frame.pid is the sender */
 };
 
@@ -239,7 +239,7 @@ struct ipc_frame {
     pid_t pid;                      /* 0 = not asked for */
     unsigned declared;              /* fds that the sender attached, see ipc_chan.drops_fds */
     unsigned nfds;
-    int fds[IPC_FDS_MAX];           /* owned by the caller of ipc_recv; take them with ipc_take_fd */
+    int fds[IPC_FDS_MAX]; /* owned by the caller of ipc_recv; take them with ipc_take_fd */
     uint8_t payload[IPC_FRAME_MAX - IPC_HEADER_SIZE];
     char why[96];                   /* after -EPROTO: which check failed */
 };
@@ -282,7 +282,7 @@ void ipc_close_fds(struct ipc_frame *frame);
 /* For codec users that do not own a socket (tests, fuzzers, simulations). */
 int ipc_encode(uint32_t type, const void *msg, uint8_t *buf, size_t size); /* length or -EINVAL */
 const char *ipc_type_name(uint32_t type);                                  /* NULL = unknown */
-size_t ipc_struct_size(uint32_t type);                                     /* sizeof(struct msg_NAME) */
+size_t ipc_struct_size(uint32_t type); /* sizeof(struct msg_NAME) */
 
 /* One line for logs: "SUSPENDED{rc=0}", escaped, never longer than size.  Returns buf. */
 const char *ipc_print(uint32_t type, const void *msg, char *buf, size_t size);

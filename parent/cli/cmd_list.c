@@ -27,7 +27,8 @@ static const char *type_word(uint32_t type)
 
 static void state_letters(uint32_t flags, char s[7])
 {
-    static const char reasons[] = "-rscwS";     /* poweroff, reboot, suspend, crash, watchdog, soft reset */
+    /* poweroff, reboot, suspend, crash, watchdog, soft reset */
+    static const char reasons[] = "-rscwS";
     uint32_t reason = REASON(flags);
 
     s[0] = flags & RUNNING ? 'r' : '-';

@@ -164,7 +164,8 @@ static int parse(int argc, char **argv, struct msg_INTENT *intent, bool *force)
     if (argc - optind != 2)
         return cli_usage("save");
     if ((intent->flags & INTENT_CHECKPOINT) && (intent->flags & INTENT_PAUSE)) {
-        cli_error("-c and -p exclude each other: after the save the domain either runs or is paused");
+        cli_error(
+            "-c and -p exclude each other: after the save the domain either runs or is paused");
         return EXIT_USAGE;
     }
     return client_domain(intent, argv[optind]);

@@ -106,8 +106,8 @@ static int create(struct savefile *sf, const char *path)
         code = hidden_name(sf, sf->temporary, sizeof(sf->temporary));
         if (code)
             return code;
-        sf->fd = openat(sf->dirfd, sf->temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
-                        0600);
+        sf->fd = openat(sf->dirfd, sf->temporary,
+                        O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (sf->fd >= 0)
             return 0;
         sf->temporary[0] = 0;

@@ -111,14 +111,19 @@ static void job_end(libxl__egc *egc, struct job *j, int rc, int errnum, const ch
 {
     EGC_GC;
     struct msg_DONE done = {
-        .exit_code = (uint32_t)(rc && j->cause == CAUSE_NONE ? EXIT_FAILED : ipc_cause_exit(j->cause)),
-        .phase = j->state, .rc = rc, .errnum = errnum, .worker_status = j->worker_status,
+        .exit_code =
+            (uint32_t)(rc && j->cause == CAUSE_NONE ? EXIT_FAILED : ipc_cause_exit(j->cause)),
+        .phase = j->state,
+        .rc = rc,
+        .errnum = errnum,
+        .worker_status = j->worker_status,
     };
 
     end_words(j, warden_says, done.message, sizeof(done.message));
     if (rc && !j->cause)
         snprintf(done.message, sizeof(done.message), "%s of %s: %s", ipc_kind_word(j->info.kind),
-                 j->info.name, warden_says[0] ? warden_says : "failed after the image was complete");
+                 j->info.name,
+                 warden_says[0] ? warden_says : "failed after the image was complete");
     if (j->op.fd >= 0)
         ipc_send(&j->op, MSG_DONE, j->number, &done, NULL, 0);
     suspend_stop(gc, j);
@@ -228,8 +233,10 @@ static void worker_died(libxl__egc *egc, libxl__ev_child *ch, pid_t pid, int sta
 /* ---- the operator */
 
 /* Until SAVED an operator has nothing to say, so anything readable is its end.  From then on it is
- * the warden that listens: on this connection a COMMIT cannot be said by anybody but the operator. */
-static void operator_readable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short events, short revents)
+ * the warden that listens: on this connection a COMMIT cannot be said by anybody but the
+ * operator. */
+static void operator_readable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short events,
+                              short revents)
 {
     struct job *j = CONTAINER_OF_JOB(ev, op_ev);
 
@@ -393,7 +400,8 @@ void job_start(libxl__egc *egc, struct parent *p, uint32_t number, const struct 
         return;
     }
     j->op = (struct ipc_chan){.fd = op_fd, .self = PARENT, .peer = OPERATOR, .phase = PH_RUN};
-    j->worker = (struct ipc_chan){.fd = worker_fd, .self = PARENT, .peer = WORKER, .phase = PH_OPEN};
+    j->worker =
+        (struct ipc_chan){.fd = worker_fd, .self = PARENT, .peer = WORKER, .phase = PH_OPEN};
     libxl__ao_inprogress(j->ao);
     if (watch_everything(j)) {
         job_fail(egc, j, CAUSE_INTERNAL, "the event loop cannot take another job");

@@ -16,9 +16,9 @@ static struct parent parent = {.warden = {.fd = -1}};
 
 static void log_line(void *user, int level, const char *msg)
 {
-    /* <N> is the journal's priority */
-    fprintf(stderr, "<%d>moatd: %s\n", level >= LIBXL__LOG_ERROR ? 3 : level >= LIBXL__LOG_WARN ? 4 : 6,
-            msg);
+    int priority = level >= LIBXL__LOG_ERROR ? 3 : level >= LIBXL__LOG_WARN ? 4 : 6;
+
+    fprintf(stderr, "<%d>moatd: %s\n", priority, msg);     /* <N> is the journal's */
 }
 
 static void disaster(void *user, const char *msg, int errnoval)

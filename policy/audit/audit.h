@@ -40,9 +40,9 @@ struct audit_log {
  * Opens or creates NAME (0640, group of the caller) and NAME.state (0600) in dirfd.  A half-written
  * last line is cut off only if it is not covered by the state, and one whole line that the state
  * does not cover yet is adopted if its MAC is right (both: a crash while writing); a note in the
- * log says so.  A log that does not fit its state is refused with a reason in why[128] (the operator
- * must look).  Call sodium_init() before, and close with audit_close().
- * new_key: set to K_0 in hex while the log has no line, else "".  0 or -errno.
+ * log says so.  A log that does not fit its state is refused with a reason in why[128] (the
+ * operator must look).  Call sodium_init() before, and close with audit_close(). new_key: set to
+ * K_0 in hex while the log has no line, else "".  0 or -errno.
  */
 int audit_open(struct audit_log *log, int dirfd, const char *name, char new_key[65], char why[128]);
 
@@ -50,10 +50,11 @@ int audit_open(struct audit_log *log, int dirfd, const char *name, char new_key[
 int audit_format(const struct msg_RECORD *r, char *buf, size_t size);
 
 /*
- * Appends, fsyncs, then replaces the state: the new one goes to the other slot of the state file and
- * is synced, then the old one is overwritten.  Needs no path and no heap, so that a locked process
- * can do it.  0 or -errno; on error nothing counts as recorded (the line is taken back; where that
- * fails too, log->broken is set and only a new audit_open() helps).  *sequence is the line's.
+ * Appends, fsyncs, then replaces the state: the new one goes to the other slot of the state file
+ * and is synced, then the old one is overwritten.  Needs no path and no heap, so that a locked
+ * process can do it.  0 or -errno; on error nothing counts as recorded (the line is taken back;
+ * where that fails too, log->broken is set and only a new audit_open() helps).  *sequence is the
+ * line's.
  */
 int audit_append(struct audit_log *log, const struct msg_RECORD *r, uint64_t *sequence);
 

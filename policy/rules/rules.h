@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * moat.conf as the warden sees it: a sealed, pointer-free table of fixed-size rows with numeric ids.
- * A short-lived child of the supervisor parses the text and makes the table; the warden checks its
- * bounds and matches.  First matching row wins, no match is a refusal.
+ * moat.conf as the warden sees it: a sealed, pointer-free table of fixed-size rows with numeric
+ * ids. A short-lived child of the supervisor parses the text and makes the table; the warden checks
+ * its bounds and matches.  First matching row wins, no match is a refusal.
  */
 #ifndef MOAT_RULES_H
 #define MOAT_RULES_H
@@ -17,7 +17,8 @@
 #define RULES_ROWS 2048
 #define RULES_PATTERN 64
 
-/* Operations that a rule can name; one bit each in rule_row.ops. policy/rules/ops.def has the words. */
+/* Operations that a rule can name; one bit each in rule_row.ops. policy/rules/ops.def has the
+ * words. */
 #define OPERATION(NAME, bit, word, doc) OP_##NAME = 1u << (bit),
 enum rule_op {
 #include "policy/rules/ops.def"

@@ -164,8 +164,10 @@ static void domain_destroyed(struct job *j, int errnum)
     j->step = STEP_GONE;
     j->errnum = errnum == ESRCH ? 0 : errnum;
     if (j->errnum)
-        snprintf(j->message, sizeof(j->message), "the image is complete, but domain %u could not be "
-                 "destroyed: %s", j->dom.domid, strerrorname_np(j->errnum) ?: "?");
+        snprintf(j->message, sizeof(j->message),
+                 "the image is complete, but domain %u could not be "
+                 "destroyed: %s",
+                 j->dom.domid, strerrorname_np(j->errnum) ?: "?");
 }
 
 void job_xs_destroyed(uint32_t number, const struct msg_XS_DESTROYED *m)
@@ -224,9 +226,9 @@ static void not_released(struct job *j, const char *what)
     job_finish(j, CAUSE_INTERNAL, EIO);
 }
 
-/* safe if the caller lies, because only the warden's own verdict makes JOB_SAVED, only the operator's
- * own process can be heard on this connection, and the domain is the one that was pinned, handle and
- * all. */
+/* safe if the caller lies, because only the warden's own verdict makes JOB_SAVED, only the
+ * operator's own process can be heard on this connection, and the domain is the one that was
+ * pinned, handle and all. */
 static void committed(struct job *j)
 {
     struct dom_info info;

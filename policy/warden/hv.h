@@ -28,14 +28,16 @@ extern struct hv hv;
 /* Opens the private nodes and makes the buffers.  0 or -errno. */
 int hv_open(char why[128]);
 
-/* Makes bulk at least this large; only between jobs' acts, never while a call is prepared. 0/-errno */
+/* Makes bulk at least this large; only between jobs' acts, never while a call is prepared.
+ * 0/-errno */
 int hv_reserve(size_t size);
 
 /* Executes; pointers inside hv.arg and hv.bulk are used as they are.  >= 0, or -1 with errno
  * (EAGAIN, EINTR and ERESTART are retried here, at most 1000 times). */
 long hv_call(unsigned op, unsigned nargs, const uint64_t args[5]);
 
-/* A new open file of privcmd that the kernel has restricted to this domid, read-only. fd or -errno */
+/* A new open file of privcmd that the kernel has restricted to this domid, read-only.
+ * fd or -errno */
 int hv_privcmd_fd(uint16_t domid);
 
 /*

@@ -14,7 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define OWN_DOMID 0         /* hypercalls on others are the control domain's, and that is domain 0 */
+#define OWN_DOMID 0 /* hypercalls on others are the control domain's, and that is domain 0 */
 #define FIRST_RESERVED 0x7ff0u
 
 /* Words for what is wrong with an INTENT by itself, or NULL. */
@@ -32,7 +32,8 @@ static const char *usage(const struct msg_INTENT *in, bool has_file)
     if ((in->flags & stays) == stays)
         return "-c and -p exclude each other";
     if (in->flags & INTENT_STREAM && !(in->flags & stays))
-        return "saving into a pipe needs -c or -p: a pipe cannot be confirmed before the domain goes";
+        return "saving into a pipe needs -c or -p: a pipe cannot be confirmed before the domain "
+               "goes";
     if (has_file != (in->kind == KIND_SAVE))
         return has_file ? "this command takes no FILE" : "save needs a FILE";
     if (!!in->domain[0] != (in->kind == KIND_SAVE) && in->kind != KIND_LIST)
@@ -45,8 +46,8 @@ static const char *usage(const struct msg_INTENT *in, bool has_file)
 }
 
 /*
- * Words for what is wrong with FILE, or NULL.  Without COMMIT nothing is destroyed, but COMMIT comes
- * after an image "written" to a pseudo file as well: so what keeps nothing is refused.
+ * Words for what is wrong with FILE, or NULL.  Without COMMIT nothing is destroyed, but COMMIT
+ * comes after an image "written" to a pseudo file as well: so what keeps nothing is refused.
  */
 static const char *file_bad(int fd, uint32_t flags)
 {
@@ -54,9 +55,9 @@ static const char *file_bad(int fd, uint32_t flags)
         PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,
         TRACEFS_MAGIC, BPF_FS_MAGIC, XENFS_SUPER_MAGIC, SECURITYFS_MAGIC, SELINUX_MAGIC,
         SMACK_MAGIC, EFIVARFS_MAGIC, PSTOREFS_MAGIC, BINFMTFS_MAGIC, NSFS_MAGIC, SOCKFS_MAGIC,
-        ANON_INODE_FS_MAGIC, PIPEFS_MAGIC, DEVPTS_SUPER_MAGIC, HUGETLBFS_MAGIC, RDTGROUP_SUPER_MAGIC,
-        AAFS_MAGIC, USBDEVICE_SUPER_MAGIC, 0x62656570 /* configfs */, 0x19800202 /* mqueue */,
-        0x65735543 /* fusectl */, 0x67596969 /* rpc_pipefs */,
+        ANON_INODE_FS_MAGIC, PIPEFS_MAGIC, DEVPTS_SUPER_MAGIC, HUGETLBFS_MAGIC,
+        RDTGROUP_SUPER_MAGIC, AAFS_MAGIC, USBDEVICE_SUPER_MAGIC, 0x62656570 /* configfs */,
+        0x19800202 /* mqueue */, 0x65735543 /* fusectl */, 0x67596969 /* rpc_pipefs */,
     };
     const bool stream = flags & INTENT_STREAM;
     int fl = fd < 0 ? -1 : fcntl(fd, F_GETFL);
@@ -130,8 +131,10 @@ static bool by_name(struct operator *o, struct dom_info *info)
     if (!alive)
         operator_deny(o, EXIT_FAILED, 0, NULL, "no domain '%s'; moat list shows them", name);
     else
-        operator_deny(o, EXIT_FAILED, 0, NULL, "'%s' is the name of more than one domain (%u, %u%s):"
-                      " say the domid", name, first[0], first[1], alive > 2 ? ", ..." : "");
+        operator_deny(o, EXIT_FAILED, 0, NULL,
+                      "'%s' is the name of more than one domain (%u, %u%s):"
+                      " say the domid",
+                      name, first[0], first[1], alive > 2 ? ", ..." : "");
     return false;
 }
 
@@ -145,8 +148,10 @@ bool intent_resolve(struct operator *o, struct dom_info *info, char name[64], ui
     if (number(asked, &domid)) {
         rc = dom_info(domid, info);
         if (rc) {
-            operator_deny(o, EXIT_FAILED, 0, NULL, rc == -ESRCH ? "no domain %s; moat list shows them"
-                          : "the hypervisor did not tell about domain %s", asked);
+            operator_deny(o, EXIT_FAILED, 0, NULL,
+                          rc == -ESRCH ? "no domain %s; moat list shows them"
+                                       : "the hypervisor did not tell about domain %s",
+                          asked);
             return false;
         }
     } else if (!by_name(o, info)) {
@@ -180,7 +185,8 @@ static const char *guest_bad(const struct dom_info *info, uint32_t facts)
         return "it has a 9pfs device, whose frontend cannot resume; detach it first";
     vnuma = dom_has_vnuma(info->id.domid);
     if (vnuma)
-        return vnuma < 0 ? "the hypervisor did not tell about its vNUMA" : "it has virtual NUMA nodes";
+        return vnuma < 0 ? "the hypervisor did not tell about its vNUMA"
+                         : "it has virtual NUMA nodes";
     return NULL;
 }
 
@@ -206,7 +212,8 @@ static bool save_may(struct operator *o, const struct dom_info *info, const char
                      uint32_t facts, int file, uint32_t *line)
 {
     const struct rules_limits *l = &w.rules->limits;
-    const uint32_t op = o->asker.intent.flags & (INTENT_CHECKPOINT | INTENT_PAUSE) ? OP_CHECKPOINT : OP_SAVE;
+    const uint32_t op =
+        o->asker.intent.flags & (INTENT_CHECKPOINT | INTENT_PAUSE) ? OP_CHECKPOINT : OP_SAVE;
     struct rules_verdict v = rules_match(w.rules, &o->asker.peer, op, name);
     const struct job *other = job_by_domid(info->id.domid);
     const char *bad;
@@ -233,8 +240,10 @@ static bool save_may(struct operator *o, const struct dom_info *info, const char
         operator_deny(o, EXIT_FAILED, 0, &info->id, "domain %u (%s) is being saved by job %u",
                       info->id.domid, name, other->number);
     else if (jobs_of(o->asker.peer.uid) >= l->jobs_per_operator)
-        operator_deny(o, EXIT_FAILED, 0, &info->id, "you have %u jobs already, and jobs-per-operator "
-                      "is %u", jobs_of(o->asker.peer.uid), l->jobs_per_operator);
+        operator_deny(o, EXIT_FAILED, 0, &info->id,
+                      "you have %u jobs already, and jobs-per-operator "
+                      "is %u",
+                      jobs_of(o->asker.peer.uid), l->jobs_per_operator);
     else if (o->asker.intent.deadline > l->save_deadline)
         operator_deny(o, EXIT_FAILED, 0, &info->id, "a deadline of %u s is more than save-deadline "
                       "allows (%u s)", o->asker.intent.deadline, l->save_deadline);
@@ -265,11 +274,14 @@ static void save(struct operator *o, int file)
         rc = rc ? rc : hv_pin(&pin, (uint16_t)info.id.domid, frame);
         rc = rc ? rc : dom_info(info.id.domid, &info);
         rc = rc ? rc : describe(info.id.domid, &d);
-        if (!rc && !number(o->asker.intent.domain, &ignored) && strcmp(d.name, o->asker.intent.domain))
+        if (!rc && !number(o->asker.intent.domain, &ignored) &&
+            strcmp(d.name, o->asker.intent.domain))
             rc = -ESRCH;
         if (rc) {
-            operator_deny(o, EXIT_FAILED, 0, &info.id, "domain %u cannot be held on to (%s): is it "
-                          "being created or destroyed?", info.id.domid, strerrorname_np(-rc) ?: "?");
+            operator_deny(o, EXIT_FAILED, 0, &info.id,
+                          "domain %u cannot be held on to (%s): is it "
+                          "being created or destroyed?",
+                          info.id.domid, strerrorname_np(-rc) ?: "?");
             hv_unpin(&pin);
             return;
         }
@@ -288,17 +300,19 @@ static void cancel(struct operator *o)
 
     /* The same words for a job that is not there and one that is not theirs: neither is told. */
     if (!j || !j->by_parent || !job_may(j, &o->asker.peer, OP_CANCEL)) {
-        operator_deny(o, EXIT_DENIED, 0, NULL, "no job %u that you may cancel; moat jobs shows them",
+        operator_deny(o, EXIT_DENIED, 0, NULL,
+                      "no job %u that you may cancel; moat jobs shows them",
                       o->asker.intent.target);
         return;
     }
     if (j->state == JOB_ENDING) {
-        operator_deny(o, EXIT_FAILED, 0, &j->dom, "job %u was confirmed: its domain is being destroyed",
-                      j->number);
+        operator_deny(o, EXIT_FAILED, 0, &j->dom,
+                      "job %u was confirmed: its domain is being destroyed", j->number);
         return;
     }
     if (record_asker(RECORD_NOTE, &o->asker, &j->dom, 0, "cancel")) {
-        operator_deny(o, EXIT_FAILED, 0, NULL, "the audit log cannot be written, so nothing is done");
+        operator_deny(o, EXIT_FAILED, 0, NULL,
+                      "the audit log cannot be written, so nothing is done");
         return;
     }
     job_cancel(j, CAUSE_CANCELLED);

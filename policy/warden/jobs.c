@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * A job from its grant to its end.  The warden believes its own eyes only: the pidfd for the worker's
- * death, getdomaininfo for the guest, its own counters for what the worker had executed.  The grant
- * (pin, arena) ends with the worker's death, never before: a living worker still has its mappings.
+ * A job from its grant to its end.  The warden believes its own eyes only: the pidfd for the
+ * worker's death, getdomaininfo for the guest, its own counters for what the worker had executed.
+ * The grant (pin, arena) ends with the worker's death, never before: a living worker still has its
+ * mappings.
  */
 #include "policy/warden/warden.h"
 
@@ -86,8 +87,8 @@ static int before_act(struct call_ctx *ctx, enum hv_row row)
     return record_act(j->undo, ACT_LOGDIRTY);
 }
 
-/* What the worker will get.  safe if the worker lies, because it cannot say anything here: domid and
- * files come from the warden, the devices are restricted to the domid that the pin holds. */
+/* What the worker will get.  safe if the worker lies, because it cannot say anything here: domid
+ * and files come from the warden, the devices are restricted to the domid that the pin holds. */
 static int open_grant(struct job *j, int fds[5], unsigned *nfds)
 {
     struct msg_OPEN_CONFIG q = {.domid = j->dom.domid};
@@ -177,7 +178,8 @@ static void send_job(struct job *j, const struct operator *o, int parent_end)
 
     memcpy(m.name, j->name, sizeof(m.name));
     j->by_parent = true;
-    j->backstop = now_ms() + 1000ll * (j->deadline + 2 * l->suspend_deadline + l->commit_deadline + 30);
+    j->backstop =
+        now_ms() + 1000ll * (j->deadline + 2 * l->suspend_deadline + l->commit_deadline + 30);
     tell(&w.parent, MSG_JOB, j->number, &m, fds, 2);
 }
 
@@ -204,9 +206,10 @@ static bool bounds(struct job *j, const struct dom_info *info)
         .user = j,
     };
     if (rc == -E2BIG)
-        snprintf(j->message, sizeof(j->message), "domain %u is too large: its frames go up to %llu, "
-                 "and moat saves up to %llu", j->dom.domid, (unsigned long long)pages,
-                 HV_BULK_MAX * 8ull);
+        snprintf(j->message, sizeof(j->message),
+                 "domain %u is too large: its frames go up to %llu, "
+                 "and moat saves up to %llu",
+                 j->dom.domid, (unsigned long long)pages, HV_BULK_MAX * 8ull);
     else if (rc)
         snprintf(j->message, sizeof(j->message), "memory for domain %u: %s", j->dom.domid,
                  strerrorname_np(-rc) ?: "?");

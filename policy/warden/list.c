@@ -71,7 +71,8 @@ void list_one(struct operator *o)
     if (rc < 0)
         operator_close(o);
     else if (!rc)
-        operator_deny(o, EXIT_DENIED, 0, NULL, "no rule lets you list '%s'", o->asker.intent.domain);
+        operator_deny(o, EXIT_DENIED, 0, NULL, "no rule lets you list '%s'",
+                      o->asker.intent.domain);
     else
         operator_done(o, "");
 }

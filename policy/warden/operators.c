@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * The operators' listening socket.  Anybody on the host may connect: the rules decide.  Until it has
- * said its INTENT a connection costs one of 64 slots for at most two seconds, and one uid gets 8.
+ * The operators' listening socket.  Anybody on the host may connect: the rules decide.  Until it
+ * has said its INTENT a connection costs one of 64 slots for at most two seconds, and one uid
+ * gets 8.
  */
 #include "policy/warden/warden.h"
 
@@ -118,8 +119,8 @@ static void accepted(int fd)
     }
     *o = full;
     o->used = true;
-    /* Who receives an fd must close it, and closing a file of a FUSE daemon waits for that daemon: so
-     * a FILE is received only from somebody whom some rule lets save. */
+    /* Who receives an fd must close it, and closing a file of a FUSE daemon waits for that daemon:
+     * so a FILE is received only from somebody whom some rule lets save. */
     o->ch.takes_fds = rules_any(w.rules, &a.peer, OP_SAVE | OP_CHECKPOINT);
     o->ch.drops_fds = true;
     o->until = now_ms() + INTENT_MS;

@@ -77,8 +77,8 @@ static void outcome(struct job *j, const struct msg_OUTCOME *m)
     j->outcome_at = now_ms();       /* job_step() goes on when the pidfd says that it is dead */
 }
 
-/* The states in which a message is legal, as bits 1 << enum job_state.  OUTCOME, once: also of a job
- * that has failed. */
+/* The states in which a message is legal, as bits 1 << enum job_state.  OUTCOME, once: also of a
+ * job that has failed. */
 static uint32_t legal(uint32_t type)
 {
     const uint32_t runs = 1u << JOB_STARTING | 1u << JOB_RUNNING;

@@ -13,7 +13,7 @@ static void start(uint32_t what)
 {
     memset(&r, 0, sizeof(r));
     r.what = what;
-    r.loginuid = ~0u;       /* /proc/PID/loginuid: there is no /proc here, and a pid can be reused */
+    r.loginuid = ~0u; /* /proc/PID/loginuid: there is no /proc here, and a pid can be reused */
     r.domid = ~0u;
     r.worker_status = -1;
     r.uid = r.gid = ~0u;

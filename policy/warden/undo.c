@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* The slots of /run/moat/undo.  Stores are ordered: whoever reads after a crash sees them in turn. */
+/* The slots of /run/moat/undo.  Stores are ordered: whoever reads after a crash sees them in turn.
+ */
 #include "policy/warden/undo.h"
 
 #include <errno.h>

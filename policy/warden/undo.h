@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * /run/moat/undo: what has been done to which domain and is not undone yet, in a shared mapping that
- * outlives the warden.  A bit is set before its act and cleared after its undoing, so that whatever
- * kills the warden between the two, the next one knows.  The file lives as long as the host's
- * uptime, which is as long as the domains: it needs no disk.
+ * /run/moat/undo: what has been done to which domain and is not undone yet, in a shared mapping
+ * that outlives the warden.  A bit is set before its act and cleared after its undoing, so that
+ * whatever kills the warden between the two, the next one knows.  The file lives as long as the
+ * host's uptime, which is as long as the domains: it needs no disk.
  */
 #ifndef MOAT_UNDO_H
 #define MOAT_UNDO_H
@@ -25,7 +25,7 @@ struct undo_slot {
     uint32_t domid;
     uint8_t handle[16];
     uint32_t bits;      /* UNDO_* */
-    uint32_t until;     /* job over, but its guest may suspend late: CLOCK_MONOTONIC seconds, 0 = no */
+    uint32_t until; /* job over, but its guest may suspend late: CLOCK_MONOTONIC seconds, 0 = no */
     uint32_t uid;       /* of the operator, for the record */
     uint32_t kind;      /* INTENT's */
     uint32_t flags;     /* INTENT's */

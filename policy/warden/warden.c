@@ -69,8 +69,8 @@ static int dead(struct ipc_chan *ch, const char *how, int rc)
     ch->phase = 0;                  /* not asked again */
     if (w.dying)
         return rc ? rc : -EPIPE;
-    snprintf(why, sizeof(why), "the %s %s (%s): undoing and starting again", peer_name(ch->peer), how,
-             strerrorname_np(-rc) ?: "?");
+    snprintf(why, sizeof(why), "the %s %s (%s): undoing and starting again", peer_name(ch->peer),
+             how, strerrorname_np(-rc) ?: "?");
     warden_die(why);
 }
 
@@ -168,7 +168,8 @@ static bool unasked(const struct ipc_chan *ch, struct ipc_frame *f)
         rc = take_table(fd);
         close_fd(&fd);
         if (rc)
-            fprintf(stderr, "moat-warden: a table of rules was refused: not sealed or out of bounds\n");
+            fprintf(stderr,
+                    "moat-warden: a table of rules was refused: not sealed or out of bounds\n");
         record_note(rc ? "a table of rules was refused" : "a table of rules was taken",
                     rc ? REFUSED_VALUE : REFUSED_NONE, rc ? 1 : 0);
         return true;
@@ -317,7 +318,8 @@ static noreturn void loop(void)
     for (;;) {
         const struct timespec second = {.tv_sec = 1};
 
-        if (ppoll(polled, sizeof(polled) / sizeof(polled[0]), prepare() ? &second : NULL, NULL) >= 0)
+        if (ppoll(polled, sizeof(polled) / sizeof(polled[0]), prepare() ? &second : NULL, NULL) >=
+            0)
             serve();
         else if (errno != EINTR)
             warden_die("ppoll failed");
@@ -411,7 +413,8 @@ int warden_main(void)
     }
     dropped = undo_check(&w.last_job);
     if (dropped)
-        record_note("slots of the undo file were out of bounds and dropped", REFUSED_VALUE, dropped);
+        record_note("slots of the undo file were out of bounds and dropped", REFUSED_VALUE,
+                    dropped);
     undo_leftovers();
     tell(&w.supervisor, MSG_READY, 0, NULL, NULL, 0);
     loop();

@@ -51,7 +51,7 @@ struct job {
     struct hv_pin pin;
     struct call_ctx call;           /* the executor's part: SAW_* bits, counters, arena */
     struct ipc_chan worker;         /* fd -1 once nothing more is read from it */
-    struct ipc_chan op;             /* the operator, shared with the parent; heard in JOB_SAVED only */
+    struct ipc_chan op; /* the operator, shared with the parent; heard in JOB_SAVED only */
     pid_t pid;
     int pidfd;                      /* -1 once the death was seen */
     bool dead;                      /* the warden saw the worker's death */
@@ -78,7 +78,7 @@ extern struct warden {
         uint8_t *p;
     } arenas[JOBS_MAX];             /* one per slot of jobs[], HV_BULK_MAX bytes, sealed */
     uint32_t last_job;
-    uint32_t refused;               /* messages of the parent, in a state where they are not legal */
+    uint32_t refused; /* messages of the parent, in a state where they are not legal */
     bool dying;
 } w;
 
@@ -124,7 +124,8 @@ void operator_deny(struct operator *o, uint32_t exit_code, uint32_t line, const 
 void operator_done(struct operator *o, const char *message);
 
 /* intent.c, list.c: the connection is answered, or handed to a job, or stays as a list. */
-/* file: FILE, which is closed here; -1 with has_file: it was not received, since no rule lets them. */
+/* file: FILE, which is closed here; -1 with has_file: it was not received, since no rule lets them.
+ */
 void intent_handle(struct operator *o, int file, bool has_file);
 bool intent_resolve(struct operator *o, struct dom_info *info, char name[64], uint32_t *facts);
 void list_more(struct operator *o);
@@ -139,7 +140,8 @@ bool job_may(const struct job *j, const struct rules_peer *peer, uint32_t op);
 struct job *job_new(const struct dom *d);
 void job_free(struct job *j);
 int job_xs_grant(struct job *j, uint32_t stage);
-/* Takes the pin when it begins; file stays the caller's.  The operator is answered or handed over. */
+/* Takes the pin when it begins; file stays the caller's.  The operator is answered or handed over.
+ */
 void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *pin,
                const char *name, uint32_t line, uint32_t deadline, int file);
 void job_worker_readable(struct job *j);
