@@ -6,13 +6,17 @@
 
 moat_log=/tmp/$BOX_CASE/moatd.log
 images=/disk/$BOX_CASE
+audit_log=/var/log/moat/audit.jsonl
 mkdir -p "$images"
 chown backupd: "$images"
 
-# moat_start: the configuration from standard input (or the usual one), then moatd; waits until it serves.
+# moat_start [-|keep]: the configuration from standard input, the one that is there, or the usual one; then
+# moatd; waits until it serves.
 moat_start() {
     mkdir -p /etc/moat
-    if [ "${1:-}" = - ]; then
+    if [ "${1:-}" = keep ]; then
+        :
+    elif [ "${1:-}" = - ]; then
         cat >/etc/moat/moat.conf
     else
         cat >/etc/moat/moat.conf <<'END'
@@ -40,6 +44,17 @@ moat_stop() {
     kill -TERM "$moatd_pid" 2>/dev/null
     wait_for 20 moat_all_gone || fail "moatd ends when asked to" "$(ps)"
 }
+
+# However a case ends, the next one finds no moatd.
+moat_cleanup() {
+    [ -n "${moatd_pid:-}" ] && kill -TERM "$moatd_pid" 2>/dev/null
+    # shellcheck disable=SC2046
+    kill -CONT $(pidof save warden gate recorder xenstored) 2>/dev/null
+    wait_for 20 moat_all_gone && return
+    # shellcheck disable=SC2046
+    kill -KILL $(pidof moatd warden gate recorder save moatd-parent moatd-forker) 2>/dev/null
+}
+trap 'moat_case_status=$?; moat_cleanup; (exit $moat_case_status); box_cleanup' EXIT
 
 moat_all_gone() {
     ! pidof moatd warden gate recorder save moatd-parent moatd-forker >/dev/null 2>&1
@@ -85,8 +100,76 @@ uuid_of() {
     xl list -v 2>/dev/null | awk -v name="$1" '$1 == name { for (i = 5; i <= NF; i++) if ($i ~ /^[0-9a-f]+-[0-9a-f-]+$/) print $i }'
 }
 
-# logdirty_off: no domain is in log-dirty mode, as Xen's own keyhandler would have to say; what can be asked
-# from dom0 is that another save may switch it on, so that is what a case does.
+# stalled_save OPTIONS... DOMAIN: a save that stands still in the middle of the image, because nobody empties its
+# pipe ($images/pipe): with --live while the guest runs, without while it is suspended. $moat_pid is the command.
+stalled_save() {
+    rm -f "$images/pipe" "$images/image"
+    mkfifo "$images/pipe"
+    chown backupd: "$images/pipe"
+    exec 5<>"$images/pipe"
+    as backupd moat save "$@" "$images/pipe" >"/tmp/$BOX_CASE/stalled" 2>&1 5>&- &
+    moat_pid=$!
+    wait_for 30 worker_stalls || fail "a worker waits for its pipe" "$(cat "/tmp/$BOX_CASE/stalled")" "$(ps)"
+}
+
+worker_stalls() {
+    grep -q pipe_write "/proc/$(pidof save)/wchan" 2>/dev/null ||
+        grep -q '^1 ' "/proc/$(pidof save)/syscall" 2>/dev/null
+}
+
+# The pipe is read: the image goes to $images/image. Sets $status and $output as run does.
+stalled_save_ends() {
+    cat <"$images/pipe" >"$images/image" 5>&- &
+    stalled_reader=$!
+    exec 5>&-
+    stalled_over
+    wait $stalled_reader
+}
+
+# stalled_over: the command ends, its pipe still full; sets $status and $output as run does.
+stalled_over() {
+    wait "$moat_pid"
+    status=$?
+    exec 5>&-
+    output=$(cat "/tmp/$BOX_CASE/stalled")
+}
+
+no_worker() {
+    ! pidof save >/dev/null
+}
+
+# process_table ROLE...: who each is, what it may do, how much memory it has, as the kernel tells it.
+process_table() {
+    printf '# %-11s %6s %-12s %-16s %-5s %-7s %9s\n' PROCESS PID USER CAPABILITIES NONEW SECCOMP "RSS (KiB)"
+    for role in "$@"; do
+        pid=$(pid_of "$role")
+        [ -n "$pid" ] || continue
+        awk -v role="$role" -v pid="$pid" -v user="$(stat -c %U "/proc/$pid")" '
+            { v[$1] = $2 }
+            $1 == "Rss:" { v["VmRSS:"] = $2 }
+            END {
+                mode = v["Seccomp:"] == 2 ? "filter" : v["Seccomp:"]
+                caps = v["CapEff:"]
+                sub(/^0+/, "", caps)
+                printf "# %-11s %6d %-12s %-16s %-5s %-7s %9d\n", role, pid, user,
+                    caps == "" ? "none" : "0x" caps, v["NoNewPrivs:"] ? "yes" : "no", mode, v["VmRSS:"]
+            }' "/proc/$pid/status" "/proc/$pid/smaps_rollup"
+    done
+}
+
+# audit_mark, audit_since ERE: how many lines of the audit log written since the mark match.
+audit_mark() {
+    audit_from=$(wc -l <"$audit_log")
+}
+
+audit_since() {
+    tail -n +$((audit_from + 1)) "$audit_log" | grep -cE -e "$1"
+}
+
+# audit_settled: each begin has its end.
+audit_settled() {
+    [ "$(grep -c '"what":"begin"' "$audit_log")" -eq "$(grep -c '"what":"end"' "$audit_log")" ]
+}
 
 # restored FILE COUNT: xl restores it and the guest goes on from COUNT, not from the start; its pages are whole.
 restored() {
