@@ -56,6 +56,7 @@ echo "lint: lines of code: warden $(code_lines policy/warden/*.c), gate $(code_l
 git grep -nE '\b(TODO|FIXME|XXX)\b' -- '*.c' '*.h' '*.def' '*.sh' '*.t' ':!tests/lint.sh' && found=1
 
 for f in $(sources '*.sh' '*.t' .ci/run); do
+    head -n 1 "$f" | grep -q 'sh$' || head -n 1 "$f" | grep -q '^# SPDX' || continue
     shellcheck -x -S warning -e SC2034,SC2010,SC1091 "$f" || found=1
 done
 
