@@ -17,7 +17,8 @@
 #define UNDO_SUSPENDED 0x4u        /* the guest may have suspended, or do so late */
 #define UNDO_PAUSED 0x8u           /* paused by us */
 #define UNDO_DESTROY_BEGUN 0x10u   /* the operator has committed: go on destroying, never resume */
-#define UNDO_BITS 0x1fu
+#define UNDO_XS_RESUME 0x20u       /* resumed, but xenstored may still take it for shut down */
+#define UNDO_BITS 0x3fu
 
 struct undo_slot {
     uint32_t job;       /* number, 0 = free */

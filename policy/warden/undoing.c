@@ -37,16 +37,15 @@ static void resume(struct undo_slot *s, const struct dom *d)
 {
     struct job *j = job_by_number(s->job);
     struct dom_info info;
-    bool ignored;
 
     if (dom_same(d, &info) || !dom_suspended(&info))
         return;
     record_act(s, ACT_RESUME);
+    undo_set(s, UNDO_XS_RESUME);
     if (dom_resume(d))
         return;
     if (j)
         j->call.phase = HV_BEFORE;
-    xs_undo(s, XSUNDO_RESUME, &ignored);
     undo_clear(s, UNDO_SUSPENDED);
 }
 
@@ -54,7 +53,7 @@ void undo_now(struct undo_slot *s)
 {
     const struct dom d = slot_dom(s);
     struct dom_info info;
-    bool withdrawn = false;
+    bool withdrawn = false, ignored;
     int r = dom_same(&d, &info);
 
     if (s->bits & UNDO_DESTROY_BEGUN)
@@ -73,6 +72,11 @@ void undo_now(struct undo_slot *s)
         undo_clear(s, UNDO_SUSPENDED);
     if (s->bits & UNDO_SUSPENDED)
         resume(s, &d);
+    /* A bit of its own: the gate may be what has died.  Left out, xenstored would not tell of the
+     * domain's next suspend. */
+    if (s->bits & UNDO_XS_RESUME && !(s->bits & UNDO_SUSPENDED) &&
+        !xs_undo(s, XSUNDO_RESUME, &ignored))
+        undo_clear(s, UNDO_XS_RESUME);
     if (s->bits & UNDO_PAUSED) {
         record_act(s, ACT_UNPAUSE);
         if (!dom_unpause(&d))
