@@ -93,6 +93,11 @@ static void end_words(const struct job *j, const char *warden_says, char *buf, s
         ? strerror(j->complete.errnum) : "";
     char how[64] = "";
 
+    /* Nothing twice: the worker's words may hold errno's, the warden's be those of the cause. */
+    if (*errno_words && strstr(j->message, errno_words))
+        errno_words = "";
+    if (!strcmp(warden_says, ipc_cause_words(j->cause)))
+        warden_says = "";
     if (j->cause == CAUSE_WORKER_DIED && j->worker_status >= 0) {
         if (WIFSIGNALED(j->worker_status))
             snprintf(how, sizeof(how), " of signal %d%s", WTERMSIG(j->worker_status),
