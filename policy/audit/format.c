@@ -202,6 +202,14 @@ static void member_counts(struct out *o, const char *key, const uint8_t raw[256]
     close_object(o);
 }
 
+static bool any(const uint8_t raw[256])
+{
+    for (size_t i = 0; i < 64; i++)
+        if (get_u32(raw, i))
+            return true;
+    return false;
+}
+
 static const char *row_word(uint32_t i)
 {
     return i < 64 ? row_names[i] : NULL;
@@ -331,6 +339,8 @@ int audit_format(const struct msg_RECORD *r, char *buf, size_t size)
     case RECORD_NOTE:
         member_string(&o, "what", "note", 16);
         member_string(&o, "message", r->message, sizeof(r->message));
+        if (any(r->refused))
+            member_counts(&o, "refused", r->refused, ipc_refusal_word);
         break;
     default:
         return -EINVAL;

@@ -22,11 +22,12 @@ RESIDENTS = {"recorder": "moat-audit", "gate": "moat-gate", "parent": "moatd-par
              "warden": "moat-warden", "forker": "moatd-forker"}
 
 
-def enter(domains, conf=None, build="build"):
+def enter(domains, conf=None):
     """Starts this script again inside simrun.sh, once."""
     if "SIM" in os.environ:
         return
-    args = [TOP + "/tests/sim/simrun.sh", "--no-moatd", "--build", os.environ.get("BUILD_DIR", build)]
+    args = [TOP + "/tests/sim/simrun.sh", "--no-moatd", "--build",
+            os.environ.get("SIM_BUILD", "build")]
     for spec in domains:
         args += ["--domain", spec]
     if conf:
@@ -224,12 +225,32 @@ def serves(seconds=2):
     return time.monotonic() - began if status == 0 else None
 
 
-def start_moatd(program="moatd"):
-    log = open("/run/sim/moatd.log", "ab")
-    process = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+MOATD_LOG = "/run/sim/moatd.log"
+
+
+def moatd_log():
+    with open(MOATD_LOG, errors="replace") as f:
+        return f.read()
+
+
+def start_moatd(program="moatd", **env):
+    with open(MOATD_LOG, "ab") as log:
+        process = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   env=dict(os.environ, **env))
     if not wait_until(20, lambda: serves(5) is not None):
-        sys.exit("moatd does not serve:\n" + open("/run/sim/moatd.log").read())
+        sys.exit("moatd does not serve:\n" + moatd_log())
     return process
+
+
+def stop_moatd(process):
+    """Words if it did not end in order."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return ["moatd does not end: %s" % residents()]
+    return [] if process.returncode == 0 else ["moatd ended with %s" % process.returncode]
 
 
 def install(source, name):

@@ -132,7 +132,6 @@ def perform(name, mode, expect, options, promise, allowed):
     before = {d: h.still(d) for d in (1,) + OTHERS}
     before["residents"] = h.residents()
     count = int(h.simctl("counts"))
-    t0 = time.monotonic()
     process = h.command("admind", *(["-v"] if "-v" in args else []), "save",
                         *[a for a in args if a != "-v"], "web", "/home/admind/web.img")
     problems = domain_dies() if gone else []
@@ -142,7 +141,6 @@ def perform(name, mode, expect, options, promise, allowed):
         if took is None or took > 2:
             problems.append("meanwhile moat list took %s s" % took)
     status, out = h.finish(process, 40)
-    if os.environ.get("T"): tap.note("job %.2f" % (time.monotonic() - t0))
     h.wait_until(2, lambda: not h.leftovers())
     calls = h.trace_from(count)
     problems += check(before, out, status, audit.new(), calls, allowed, expect, gone)
@@ -156,7 +154,6 @@ def perform(name, mode, expect, options, promise, allowed):
         for path in os.listdir("/run/sim"):
             if "userdata-d.1." in path:
                 os.unlink("/run/sim/" + path)
-    if os.environ.get("T"): tap.note("all %.2f" % (time.monotonic() - t0))
     if h.residents() != before["residents"]:
         h.wait_until(20, lambda: h.serves(3) is not None)
 
@@ -184,6 +181,5 @@ for row in rows:
     perform(*row, allowed_calls)
 honest_again()
 tap.note("%d attacks, %d runs" % (len({r[0] for r in rows}), len(rows)))
-moatd.terminate()
-moatd.wait(20)
+h.stop_moatd(moatd)
 tap.finish()
