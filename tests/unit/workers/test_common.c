@@ -45,7 +45,7 @@ static void send_grant(uint32_t guest, uint64_t arena, unsigned nfds)
 {
     struct msg_GRANT g = { .domid = 5, .guest_type = guest, .flags = INTENT_LIVE,
                            .arena_size = arena };
-    int fds[5];
+    int fds[5] = {-1, -1, -1, -1, -1};
     unsigned i;
 
     for (i = 0; i < nfds; i++)
