@@ -87,11 +87,15 @@ static void warden_readable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short eve
  */
 static int start_reader(struct xs_handle *xsh, char why[128])
 {
+    char **event;
+
     if (!xs_watch(xsh, "@releaseDomain", "lock") || xs_fileno(xsh) < 0 ||
         !xs_unwatch(xsh, "@releaseDomain", "lock")) {
         snprintf(why, 128, "xenstore: %s", strerror(errno));
         return -1;
     }
+    while ((event = xs_check_watch(xsh)))   /* the first event of a watch comes by itself */
+        free(event);
     return 0;
 }
 
