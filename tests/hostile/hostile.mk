@@ -26,5 +26,10 @@ $(H)/moatd: $(call obj,policy/launch/moatd_main.c) $(call hostile_obj,parent.c l
 	$(Q)$(CC) -pie $(LDFLAGS) -Wl,--wrap=ipc_send,--wrap=ipc_recv,--wrap=xs_open,--wrap=parent_main $^ -o $@ \
 	    $(MOATD_LIBS)
 
+$(H)/operator: $(call hostile_obj,operator.c) $(B)/libmoat.a
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@
+
 .PHONY: hostile
-hostile: sim $(H)/save $(H)/save-box $(H)/moatd
+hostile: sim $(H)/save $(H)/save-box $(H)/moatd $(H)/operator
