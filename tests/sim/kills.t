@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only
-# kills.t [ROUNDS [ROLE...]]: kill -9 of each process at ten points of a live save, without systemd. Whatever
+# kills.t [ROUNDS [ROLE...]]: (also ROUNDS=n) kill -9 of each process at ten points of a live save, without systemd. Whatever
 # dies, the guest goes on as it was, nothing of the save stays behind, and the audit log has its end. TAP.
 # KILL_POINTS: other points, in ms after the start of the command.
 set -u
@@ -10,7 +10,7 @@ if [ -z "${SIM:-}" ]; then
 fi
 . "$TOP/tests/sim/lib.sh"
 home=/home/backupd
-rounds=${1:-1}
+rounds=${1:-${ROUNDS:-1}}
 [ $# -eq 0 ] || shift
 [ $# -gt 0 ] || set -- supervisor warden recorder gate parent forker worker moat
 
