@@ -41,6 +41,8 @@ def fresh_domain():
     if h.state(1):
         h.simctl("destroy", 1)
         h.wait_until(10, lambda: h.state(1) is None)
+    while h.userdata(1):        # simctl destroys the domain, not its toolstack's files
+        os.unlink(h.userdata(1))
     h.wait_until(5, lambda: h.simctl("create", WEB) is not None)
     for name in h.files("admind"):
         os.unlink("/home/admind/" + name)
@@ -55,11 +57,12 @@ def runs(paused):
         h.simctl("read", "/local/domain/1/control/shutdown") != "suspend"
 
 
-def gone():
-    """The domain with all that belongs to it."""
-    return h.state(1) is None and h.userdata(1) is None and not [
-        n for n in ("/local/domain/1", "/libxl/1", "/local/domain/0/backend/vbd/1",
-                    "/local/domain/0/backend/console/1") if h.simctl("read", n) is not None]
+def traces():
+    """What is left of the domain."""
+    nodes = ("/local/domain/1", "/libxl/1", "/local/domain/0/backend/vbd/1",
+             "/local/domain/0/backend/console/1")
+    found = [n for n in nodes if h.simctl("read", n) is not None]
+    return found + [p for p in (h.userdata(1), h.state(1)) if p]
 
 
 def complete(sum_at_suspend):
@@ -87,8 +90,9 @@ def begun_without_end(lines):
 def guarantees(options, status, lines):
     keeps = "-c" in options or "-p" in options
     named = os.path.exists(IMAGE)
-    if not (runs("-p" in options) or (not keeps and named and gone())):
-        yield "the domain neither runs nor is gone with a complete image: %s, image %s" % (h.state(1), named)
+    if not (runs("-p" in options) or (not keeps and named and not traces())):
+        yield "the domain neither runs nor is gone with a complete image: image %s, left %s" % (
+            named, traces())
     if named:
         wrong = complete(h.simctl("sum", 1) if h.state(1) else None)
         if wrong:
@@ -137,7 +141,7 @@ def recovered(name):
 def settled(options):
     keeps = "-c" in options or "-p" in options
     named = os.path.exists(IMAGE)
-    return not h.leftovers() and (runs("-p" in options) or (not keeps and named and gone()))
+    return not h.leftovers() and (runs("-p" in options) or (not keeps and named and not traces()))
 
 
 def death(name, options, delay, took):
