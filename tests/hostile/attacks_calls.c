@@ -84,7 +84,7 @@ static void without_row(long op)
     held("%u sub-ops", n);
 }
 
-/* Rows of the warden and its helpers, rows that do not exist, of another guest type or kind of save. */
+/* Rows of the warden and its helpers, of another guest type or kind of save, and of nobody. */
 static void foreign_rows(long arg0)
 {
     uint8_t arg[512];
@@ -303,12 +303,13 @@ static void handles(long arg0)
         put(arg, DC(getpageframeinfo3.array), 8, values[i]);
         a = call(__HYPERVISOR_domctl, HV_GETPAGEFRAMEINFO3, arg, 144, zero, 8);
         if (a->ret || hvrow_field(a->arg, DC(getpageframeinfo3.array), 8))
-            breach("handle %#llx: ret %d errno %d", (unsigned long long)values[i], a->ret, a->errnum);
+            breach("handle %#llx: ret %d errno %d", (unsigned long long)values[i], a->ret,
+                   a->errnum);
     }
     held("handles are the warden's");
 }
 
-/* Words of random content with the right frame: SEED of the domain's configuration is its job number. */
+/* Random content in the right frame.  The job's number is the seed, so that it can be repeated. */
 static void noise(long arg0)
 {
     static uint8_t data[61440];
@@ -377,8 +378,8 @@ const struct attack attacks_calls[] = {
      "and for the rows of a live save"},
     {"domid-padding", padding, 0, LOCKED, "worker-failed", NULL,
      "bits above the domid do not reach Xen"},
-    {"domctl-without-row", without_row, __HYPERVISOR_domctl, LOCKED | RAW, "worker-failed/no row", NULL,
-     "each domctl without a row is refused"},
+    {"domctl-without-row", without_row, __HYPERVISOR_domctl, LOCKED | RAW, "worker-failed/no row",
+     NULL, "each domctl without a row is refused"},
     {"sysctl-without-row", without_row, __HYPERVISOR_sysctl, LOCKED, "worker-failed/no row", NULL,
      "each sysctl without a row is refused"},
     {"rows-of-others", foreign_rows, 0, LOCKED | RAW, "worker-failed/no row", NULL,

@@ -76,8 +76,8 @@ static void frame_job(long fd)
 
 static void frame_trailing(long fd)
 {
-    send_frame_raw((int)fd, 64, fd == FD_WORKER_PARENT ? MSG_SUSPEND_GUEST : MSG_CALL, 0, worker.job,
-                   zeroes, 64);
+    send_frame_raw((int)fd, 64, fd == FD_WORKER_PARENT ? MSG_SUSPEND_GUEST : MSG_CALL, 0,
+                   worker.job, zeroes, 64);
     wait_for_end();
 }
 

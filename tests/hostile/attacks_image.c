@@ -122,13 +122,13 @@ static void sparse(long arg)
 
 static void arena_writable(long arg)
 {
-    uint8_t *p = mmap(NULL, worker.grant.arena_size, PROT_READ | PROT_WRITE, MAP_SHARED, spare_arena,
-                      0);
+    uint8_t *p = mmap(NULL, worker.grant.arena_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      spare_arena, 0);
     uint8_t a[512];
 
     if (p == MAP_FAILED)
         held("the arena is read-only: %s", strerrorname_np(errno));
-    /* A large answer is copied out of the warden's own memory; what was in the arena is overwritten. */
+    /* The warden executes on its own memory and copies the answer out. */
     for (unsigned i = 0; i < 50; i++) {
         const struct answer *r;
 

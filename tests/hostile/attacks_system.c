@@ -43,7 +43,8 @@ static void map_exec(long arg)
 
 static void protect_exec(long arg)
 {
-    mprotect((void *)((uintptr_t)&protect_exec & ~4095ul), 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
+    mprotect((void *)((uintptr_t)&protect_exec & ~4095ul), 4096,
+             PROT_READ | PROT_WRITE | PROT_EXEC);
     breach("writable code");
 }
 
@@ -70,7 +71,8 @@ static void raise_limit(long arg)
 
 static void signal_by_pidfd(long arg)
 {
-    must_fail(syscall(SYS_pidfd_send_signal, FD_WORKER_PARENT, SIGKILL, NULL, 0), EBADF, "a signal");
+    must_fail(syscall(SYS_pidfd_send_signal, FD_WORKER_PARENT, SIGKILL, NULL, 0), EBADF,
+              "a signal");
     held("there is no pidfd");
 }
 
@@ -126,13 +128,15 @@ const struct attack attacks_system[] = {
     GONE(chroot, one), GONE(chdir, one), GONE(unshare, numbered), GONE(setns, numbered),
     GONE(unlink, one), GONE(linkat, numbered), GONE(symlink, one), GONE(rename, one),
     GONE(mkdir, one), GONE(mknod, one), GONE(truncate, one), GONE(fchmod, numbered),
-    GONE(fchown, numbered), GONE(setxattr, one), GONE(fallocate, numbered), GONE(ftruncate, numbered),
+    GONE(fchown, numbered), GONE(setxattr, one), GONE(fallocate, numbered),
+    GONE(ftruncate, numbered),
     GONE(copy_file_range, numbered), GONE(sendfile, numbered), GONE(splice, numbered),
     GONE(vmsplice, numbered), GONE(name_to_handle_at, numbered), GONE(open_by_handle_at, numbered),
     GONE(inotify_init1, numbered), GONE(fanotify_init, numbered), GONE(signalfd4, numbered),
     GONE(timer_create, numbered), GONE(setuid, numbered), GONE(setgroups, numbered),
     GONE(capset, numbered), GONE(keyctl, numbered), GONE(add_key, one), GONE(personality, numbered),
-    GONE(modify_ldt, numbered), GONE(iopl, numbered), GONE(ioperm, numbered), GONE(reboot, numbered),
+    GONE(modify_ldt, numbered), GONE(iopl, numbered), GONE(ioperm, numbered),
+    GONE(reboot, numbered),
     GONE(kexec_load, numbered), GONE(init_module, one), GONE(finit_module, numbered),
     GONE(sched_setaffinity, numbered), GONE(setpriority, numbered), GONE(syslog, numbered),
     LATER(prctl, numbered), LATER(prlimit64, numbered), LATER(seccomp, numbered),
@@ -143,13 +147,15 @@ const struct attack attacks_system[] = {
     {"stop-itself", stop_self, 0, LOCKED | RAW, "signal 31", NULL, "a worker cannot stop itself"},
     {"set-owner", set_owner, 0, LOCKED | RAW, "signal 31", NULL, "no signal by way of F_SETOWN"},
     {"raise-limits", raise_limit, 0, RAW, "worker-failed", NULL, "limits cannot be raised"},
-    {"signal-by-pidfd", signal_by_pidfd, 0, RAW, "worker-failed", NULL, "no signal without a pidfd"},
+    {"signal-by-pidfd", signal_by_pidfd, 0, RAW, "worker-failed", NULL,
+     "no signal without a pidfd"},
     {"execute-itself", execute, 0, RAW, "worker-failed|worker-died|deadline", "--deadline 2",
      "another program in the worker's place has no more than it"},
     {"int80-getpid", int80, 20, LOCKED | RAW, "signal 31|signal 11", NULL,
      "the 32-bit entry is refused"},
     {"int80-fork", int80, 2, LOCKED | RAW, "signal 31|signal 11", NULL, "also for fork"},
-    {"int80-read", int80, 3, LOCKED, "signal 31|signal 11", NULL, "also for a number that is allowed"},
+    {"int80-read", int80, 3, LOCKED, "signal 31|signal 11", NULL,
+     "also for a number that is allowed"},
     {"x32-getpid", x32, SYS_getpid, LOCKED | RAW, "signal 31", NULL, "x32 numbers are refused"},
     {"x32-open", x32, SYS_open, LOCKED | RAW, "signal 31", NULL, "also for open"},
     {0},

@@ -16,8 +16,8 @@
 
 #define DC(field) offsetof(struct xen_domctl, u.field)
 
-const struct answer *call(uint32_t op, uint32_t row, const void *arg, uint32_t len, const void *data,
-                          uint32_t data_len)
+const struct answer *call(uint32_t op, uint32_t row, const void *arg, uint32_t len,
+                          const void *data, uint32_t data_len)
 {
     static struct answer a;
     struct msg_CALL in = {.op = op, .row = row, .arg = {arg, len}, .data = {data, data_len}};

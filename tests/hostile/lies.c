@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* The hostile parent's attacks on the world: xenstore through the gate, the kernel, its operators. */
+/* The hostile parent's attacks on xenstore through the gate, on the kernel and on its operators. */
 #include "tests/hostile/parent.h"
 
 #include <errno.h>
@@ -24,16 +24,18 @@ static void held_or_not(bool worked, const char *what, const char *path)
 /* Domain 1 is the job's.  What a grant covers is left out, all else is refused. */
 static bool writes(const struct moment *m, long before_suspend)
 {
-    static const char *const values[] = {"poweroff", "reboot", "halt", "suspend\n", "suspendx", "s"};
+    static const char *const values[] = {"poweroff", "reboot", "halt", "suspend\n", "suspendx",
+                                         "s"};
     static const char *const paths[] = {
         "/local/domain/2/control/shutdown", "/local/domain/3/control/shutdown",
         "/local/domain/0/control/shutdown", "/local/domain/11/control/shutdown",
         "/local/domain/01/control/shutdown", "/local/domain/1/control/shutdown/",
         "/local/domain/1//control/shutdown", "/local/domain/1/control/shutdown/x",
-        "/local/domain/1/control/../control/shutdown", "control/shutdown", "/local/domain/1/control",
+        "/local/domain/1/control/../control/shutdown", "control/shutdown",
+        "/local/domain/1/control",
         "/local/domain/1/name", "/local/domain/1/memory/target", "/local/domain/1/device/vbd",
-        "/local/domain/0/backend/vbd/1/51712/params", "/libxl/1/type", "/vm", "/tool/xenstored", "/",
-        "@releaseDomain", "",
+        "/local/domain/0/backend/vbd/1/51712/params", "/libxl/1/type", "/vm", "/tool/xenstored",
+        "/", "@releaseDomain", "",
     };
 
     for (unsigned i = 0; i < sizeof(values) / sizeof(values[0]); i++)
@@ -134,10 +136,10 @@ static bool transaction_write(const struct moment *m, long arg)
         say("held: no transaction: %s", strerrorname_np(errno));
         return true;
     }
-    held_or_not(xs_write(xenstore, t, "/local/domain/1/control/shutdown", "poweroff", 8), "write in a "
-                "transaction", "poweroff");
-    held_or_not(xs_write(xenstore, t, "/local/domain/2/control/shutdown", "suspend", 7), "write in a "
-                "transaction", "2");
+    held_or_not(xs_write(xenstore, t, "/local/domain/1/control/shutdown", "poweroff", 8),
+                "write in a transaction", "poweroff");
+    held_or_not(xs_write(xenstore, t, "/local/domain/2/control/shutdown", "suspend", 7),
+                "write in a transaction", "2");
     xs_transaction_end(xenstore, t, false);
     say("held: transaction");
     return true;
@@ -158,8 +160,9 @@ static bool forbidden(const struct moment *m, long nr)
 /* openat and readlink answer ENOENT, for libc asks; nothing is ever opened. */
 static bool open_files(const struct moment *m, long arg)
 {
-    static const char *const paths[] = {"/", ".", "/etc/passwd", "/proc/self/status", "/dev/xen/privcmd",
-                                        "/run/moat/moat.sock", "/var/log/moat/audit.jsonl"};
+    static const char *const paths[] = {"/", ".", "/etc/passwd", "/proc/self/status",
+                                        "/dev/xen/privcmd", "/run/moat/moat.sock",
+                                        "/var/log/moat/audit.jsonl"};
 
     for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         if (openat(AT_FDCWD, paths[i], O_RDONLY) >= 0 || errno != ENOENT)
@@ -218,8 +221,9 @@ const struct lie lies_world[] = {
     {"xenstore-transaction", MSG_STATE, transaction_write, 0, "* xenstore", NULL,
      "a transaction is no way round the gate"},
     {"open", MSG_STARTED, open_files, 0, "done", NULL, "the parent cannot open anything"},
-    NO(socket), NO(connect), NO(kill), NO(ptrace), NO(execve), NO(clone), NO(clone3), NO(memfd_create),
-    NO(setuid), NO(mount), NO(process_vm_readv), NO(pidfd_getfd), NO(pidfd_send_signal), NO(ioctl),
+    NO(socket), NO(connect), NO(kill), NO(ptrace), NO(execve), NO(clone), NO(clone3),
+    NO(memfd_create), NO(setuid), NO(mount), NO(process_vm_readv), NO(pidfd_getfd),
+    NO(pidfd_send_signal), NO(ioctl),
     {"drops-operator", MSG_STARTED, drop_operator, 0, "operator-gone|interrupted", "destroy",
      "an operator whose connection is cut keeps the domain"},
     {"noise-to-operator", MSG_STARTED, noise_to_operator, 0, "*", "destroy",

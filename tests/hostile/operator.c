@@ -46,8 +46,8 @@ static struct msg_INTENT intent(uint32_t kind, const char *domain)
     return m;
 }
 
-static int raw(int fd, uint32_t length, uint16_t type, uint16_t count, const void *payload, size_t len,
-               const int *fds, unsigned nfds)
+static int raw(int fd, uint32_t length, uint16_t type, uint16_t count, const void *payload,
+               size_t len, const int *fds, unsigned nfds)
 {
     static uint8_t buf[1 << 18];
     const uint32_t job = 0;
@@ -174,7 +174,8 @@ static void must(bool good, const char *what)
     printf("%s %s\n", good ? "held" : "BREACH", what);
 }
 
-static void encoded(const struct msg_INTENT *m, uint32_t extra, int *fds, unsigned nfds, uint16_t count)
+static void encoded(const struct msg_INTENT *m, uint32_t extra, int *fds, unsigned nfds,
+                    uint16_t count)
 {
     static uint8_t buf[65536];
     int len = ipc_encode(MSG_INTENT, m, buf, sizeof(buf));
@@ -284,8 +285,9 @@ static void talk_fds(void)
 /* Messages of others, on a fresh connection. */
 static void talk_types(void)
 {
-    static const uint16_t types[] = {MSG_COMMIT, MSG_JOB, MSG_SPAWN, MSG_DESTROY, MSG_TABLE, MSG_RECORD,
-                                     MSG_GRANT, MSG_CALL, MSG_HELLO, MSG_DONE, MSG_OUTCOME, 0, 0xffff};
+    static const uint16_t types[] = {MSG_COMMIT, MSG_JOB, MSG_SPAWN, MSG_DESTROY, MSG_TABLE,
+                                     MSG_RECORD, MSG_GRANT, MSG_CALL, MSG_HELLO, MSG_DONE,
+                                     MSG_OUTCOME, 0, 0xffff};
     static uint8_t zeroes[600];
 
     for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {

@@ -104,8 +104,8 @@ static void __attribute__((constructor)) list(void)
     _exit(0);
 }
 
-int raw_send(int fd, uint32_t length, uint16_t type, uint16_t fds, uint32_t job, const void *payload,
-             size_t len, const int *send_fds, unsigned nfds)
+int raw_send(int fd, uint32_t length, uint16_t type, uint16_t fds, uint32_t job,
+             const void *payload, size_t len, const int *send_fds, unsigned nfds)
 {
     static uint8_t buf[1 << 17];
     union {

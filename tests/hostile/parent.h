@@ -37,7 +37,7 @@ extern struct xs_handle *xenstore;
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int real_send(const struct ipc_chan *ch, uint32_t type, uint32_t job, const void *msg);
 /* Header and payload whatever the definition says, with fds. */
-int raw_send(int fd, uint32_t length, uint16_t type, uint16_t fds, uint32_t job, const void *payload,
-             size_t len, const int *send_fds, unsigned nfds);
+int raw_send(int fd, uint32_t length, uint16_t type, uint16_t fds, uint32_t job,
+             const void *payload, size_t len, const int *send_fds, unsigned nfds);
 
 #endif

@@ -62,8 +62,8 @@ struct answer {
 };
 
 /* One CALL and its answer; a job that was ended meanwhile never comes back. */
-const struct answer *call(uint32_t op, uint32_t row, const void *arg, uint32_t len, const void *data,
-                          uint32_t data_len);
+const struct answer *call(uint32_t op, uint32_t row, const void *arg, uint32_t len,
+                          const void *data, uint32_t data_len);
 /* The answer is the warden's refusal: EPERM and no struct. */
 bool refused(const struct answer *a);
 /* A struct for this row with the right head and, where it has handles, counts of 1. */
