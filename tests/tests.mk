@@ -19,6 +19,7 @@ UNIT_LIBS   = $(shell $(PKG) --libs cmocka xenstore inih libcap-ng json-c libsod
 unit_more_workers     = $(B)/libworker.a
 unit_libs_workers     = $(XENGUEST_LIBS)
 unit_more_warden_call =
+unit_libs_cli         = -Wl,--wrap=openat,--wrap=renameat2,--wrap=linkat
 
 # The simulation: its programs, and what tests/unit/sim links (unit_more_sim).
 include tests/sim/sim.mk
@@ -38,7 +39,7 @@ $(foreach a,$(unit_areas),$(eval $(call unit_area,$(a))))
 .PHONY: unit check-unit
 unit: $(unit_bin)
 check-unit: unit
-	@tests/run-unit.sh $(if $(T),$(filter $(B)/tests/$(T)%,$(unit_bin)),$(unit_bin))
+	@tests/run-unit.sh $(if $(T),$(or $(filter $(B)/tests/$(T)%,$(unit_bin)),$(T)),$(unit_bin))
 	@$(if $(T),true,tests/run-tap.sh $(wildcard tests/unit/*/*.t))
 
 # ---- the simulation, hostile peers

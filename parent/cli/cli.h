@@ -36,6 +36,9 @@ extern const struct cli_command cli_commands[];     /* ends with a NULL name */
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Prints the command's usage line on stderr; returns EXIT_USAGE. */
 int cli_usage(const char *command);
+/* Takes the options of a command that has none of its own, --json and -v; optind is then that of
+ * the first operand.  0, or EXIT_USAGE after a message. */
+int cli_options_only(int argc, char **argv, const char *command);
 
 /* ---- client.c */
 

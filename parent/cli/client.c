@@ -80,6 +80,11 @@ int client_next(struct ipc_chan *ch, uint32_t *type, union client_message *m)
                   rc == -ECONNRESET ? "" : ": ", rc == -ECONNRESET ? "" : strerror(-rc));
     if (rc)
         return EXIT_FAILED;
+    /* For a terminal: whatever process of moat made it, nothing but printable ASCII. */
+    if (f.type == MSG_NOTE)
+        ipc_text(m->note.text, sizeof(m->note.text), m->note.text);
+    else if (f.type == MSG_DONE)
+        ipc_text(m->done.message, sizeof(m->done.message), m->done.message);
     *type = f.type;
     return 0;
 }

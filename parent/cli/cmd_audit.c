@@ -67,6 +67,7 @@ static int verify(int argc, char **argv)
 {
     static const struct option options[] = {
         { "key", required_argument, NULL, 'k' },
+        { "json", no_argument, NULL, 'J' },
         { NULL, 0, NULL, 0 },
     };
     struct audit_report report;
@@ -74,9 +75,12 @@ static int verify(int argc, char **argv)
     int c, rc;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c != 'k')
+        if (c == 'k')
+            key = optarg;
+        else if (c == 'J')
+            cli.json = true;
+        else
             return cli_usage("audit");
-        key = optarg;
     }
     if (argc - optind > 1)
         return cli_usage("audit");
@@ -260,7 +264,6 @@ static int show(int argc, char **argv)
 
 int cmd_audit(int argc, char **argv)
 {
-    optind = 0;     /* again from the start: the global options were read with getopt, too */
     if (argc > 1 && strcmp(argv[1], "verify") == 0)
         return verify(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "show") == 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /* moat jobs, moat cancel. */
+#include <getopt.h>
 #include <json-c/json.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -45,14 +46,17 @@ static json_object *row_json(const struct msg_JOB_ROW *r)
 int cmd_jobs(int argc, char **argv)
 {
     struct msg_INTENT intent = {.kind = KIND_JOBS};
-    json_object *array = cli.json ? json_object_new_array() : NULL;
     union client_message m;
     struct ipc_chan ch = {.fd = -1};
+    json_object *array;
     uint32_t type = 0;
     int code;
 
-    if (argc != 1)
+    if (cli_options_only(argc, argv, "jobs"))
+        return EXIT_USAGE;
+    if (optind != argc)
         return cli_usage("jobs");
+    array = cli.json ? json_object_new_array() : NULL;
     code = client_open(&ch, &intent, -1);
     if (!code && !cli.json)
         printf("%6s %-10s %-32s %5s %-12s %-10s %8s\n", "Job", "Operation", "Domain", "ID",
@@ -79,15 +83,19 @@ int cmd_cancel(int argc, char **argv)
     union client_message m;
     struct ipc_chan ch = {.fd = -1};
     unsigned long job;
+    const char *text;
     uint32_t type;
     char *end;
     int code;
 
-    if (argc != 2)
+    if (cli_options_only(argc, argv, "cancel"))
+        return EXIT_USAGE;
+    if (argc - optind != 1)
         return cli_usage("cancel");
-    job = strtoul(argv[1], &end, 10);
-    if (argv[1][0] < '0' || argv[1][0] > '9' || *end || !job || job > UINT32_MAX) {
-        cli_error("\"%s\" is no job number; `moat jobs` lists them", argv[1]);
+    text = argv[optind];
+    job = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || !job || job > UINT32_MAX) {
+        cli_error("\"%s\" is no job number; `moat jobs` lists them", text);
         return EXIT_USAGE;
     }
     intent.target = (uint32_t)job;

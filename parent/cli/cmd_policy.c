@@ -27,11 +27,14 @@ static unsigned count_rules(void)
 
 static int check(int argc, char **argv)
 {
-    const char *path = argc > 1 ? argv[1] : MOAT_CONF;
+    const char *path;
     int errors;
 
-    if (argc > 2 || (argc > 1 && argv[1][0] == '-'))
+    if (cli_options_only(argc, argv, "policy"))
+        return EXIT_USAGE;
+    if (argc - optind > 1)
         return cli_usage("policy");
+    path = optind < argc ? argv[optind] : MOAT_CONF;
     errors = rules_parse(path, &table, &daemon_conf, stderr);
     if (cli.json)
         printf("{\"ok\":%s,\"errors\":%d,\"rules\":%u,\"rows\":%u}\n", errors ? "false" : "true",
@@ -176,6 +179,7 @@ static int explain(int argc, char **argv)
 {
     static const struct option options[] = {
         { "file", required_argument, NULL, 'f' },
+        { "json", no_argument, NULL, 'J' },
         { NULL, 0, NULL, 0 },
     };
     const char *path = MOAT_CONF;
@@ -184,9 +188,12 @@ static int explain(int argc, char **argv)
     int c, rc;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c != 'f')
+        if (c == 'f')
+            path = optarg;
+        else if (c == 'J')
+            cli.json = true;
+        else
             return cli_usage("policy");
-        path = optarg;
     }
     if (argc - optind != 3)
         return cli_usage("policy");
@@ -207,7 +214,6 @@ static int explain(int argc, char **argv)
 
 int cmd_policy(int argc, char **argv)
 {
-    optind = 0;     /* again from the start: the global options were read with getopt, too */
     if (argc > 1 && strcmp(argv[1], "check") == 0)
         return check(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "explain") == 0)

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static int image_complete(struct save *s)
         return code;
     s->committed = true;
     rc = ipc_send(&s->ch, MSG_COMMIT, s->started.job, NULL, NULL, 0);
-    /* Closed at the other end: what was said last, a deadline that has passed, say, is to be read. */
+    /* Closed at the other end: what was said last (a deadline has passed, say) is to be read. */
     if (rc && rc != -EPIPE && rc != -ECONNRESET) {
         cli_error("the image is complete and named, but moatd is gone: %s; the domain goes on",
                   strerror(-rc));
@@ -182,6 +183,8 @@ int cmd_save(int argc, char **argv)
 
     if (code)
         return code;
+    /* A reader of the messages that goes away does not end the save. */
+    signal(SIGPIPE, SIG_IGN);
     path = argv[optind + 1];
     code = savefile_open(&s.file, path, force,
                          s.intent.flags & (INTENT_CHECKPOINT | INTENT_PAUSE));

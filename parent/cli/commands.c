@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /* The table of commands: help and usage come from here. */
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +15,9 @@ const struct cli_command cli_commands[] = {
      "save a domain into FILE (xl restore takes it)"},
     {"jobs", cmd_jobs, "jobs", "running operations"},
     {"cancel", cmd_cancel, "cancel JOB", "end a running operation; its domain goes on"},
-    {"audit", cmd_audit, "audit verify|show [options] [FILE]", "check or read the audit log"},
-    {"policy", cmd_policy, "policy check [FILE] | explain USER OPERATION DOMAIN",
+    {"audit", cmd_audit, "audit verify [--key KEY] [FILE] | show [--job N] [FILE]",
+     "check or read the audit log"},
+    {"policy", cmd_policy, "policy check [FILE] | explain [--file FILE] USER OPERATION DOMAIN",
      "check moat.conf, or say what it decides"},
     {"version", cmd_version, "version", "print the version"},
     {"help", cmd_help, "help [COMMAND]", "this list, or the usage of one command"},
@@ -53,6 +55,24 @@ int cli_usage(const char *command)
     return EXIT_USAGE;
 }
 
+int cli_options_only(int argc, char **argv, const char *command)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"verbose", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "v", options, NULL)) != -1) {
+        if (c == 'j')
+            cli.json = true;
+        else if (c == 'v')
+            cli.verbose++;
+        else
+            return cli_usage(command);
+    }
+    return 0;
+}
+
 static const char save_options[] =
     "  -c            the domain runs on after the save\n"
     "  -p            the domain stays paused after the save\n"
@@ -86,6 +106,10 @@ int cmd_help(int argc, char **argv)
 
 int cmd_version(int argc, char **argv)
 {
+    if (cli_options_only(argc, argv, "version"))
+        return EXIT_USAGE;
+    if (optind != argc)
+        return cli_usage("version");
     if (cli.json)
         printf("{\"version\":\"%s\",\"protocol\":%d}\n", MOAT_VERSION, IPC_VERSION);
     else

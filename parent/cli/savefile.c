@@ -61,6 +61,15 @@ static int split(struct savefile *sf, const char *path)
     return 0;
 }
 
+/* What hidden_name() makes, and nothing else: it is going to a terminal. */
+static bool is_hidden_name(const char *name, const char *start)
+{
+    size_t len = strlen(start);
+
+    return !strncmp(name, start, len) && strlen(name + len) == 8 &&
+           strspn(name + len, "0123456789abcdef") == 8;
+}
+
 /* A killed run on a file system without O_TMPFILE leaves one of these: name it, touch nothing. */
 static void name_leftovers(const struct savefile *sf)
 {
@@ -77,7 +86,7 @@ static void name_leftovers(const struct savefile *sf)
     snprintf(start, sizeof(start), ".%s%s", sf->name, hidden_mark);
     rewinddir(d);
     while ((e = readdir(d)))
-        if (!strncmp(e->d_name, start, strlen(start)))
+        if (is_hidden_name(e->d_name, start))
             cli_error("an earlier, interrupted save left %s here; remove it if no save is running",
                       e->d_name);
     closedir(d);
@@ -121,9 +130,15 @@ static int existing(struct savefile *sf, const char *path, const struct stat *st
                     bool keeps)
 {
     if (S_ISFIFO(st->st_mode) && keeps) {
+        struct stat now;
+
         sf->fd = openat(sf->dirfd, sf->name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (sf->fd < 0) {
+        if (sf->fd < 0 || fstat(sf->fd, &now)) {
             cli_error("%s: %s", path, strerror(errno));
+            return EXIT_FAILED;
+        }
+        if (!S_ISFIFO(now.st_mode)) {
+            cli_error("%s was a pipe and is something else now", path);
             return EXIT_FAILED;
         }
         sf->stream = true;
@@ -183,15 +198,29 @@ int savefile_open(struct savefile *sf, const char *path, bool force, bool keeps)
     return create(sf, path);
 }
 
+/* NFS and others know no RENAME_NOREPLACE, but a second link, which does not replace either. */
+static int rename_hidden(struct savefile *sf)
+{
+    if (sf->replace)
+        return renameat(sf->dirfd, sf->temporary, sf->dirfd, sf->name);
+    if (!renameat2(sf->dirfd, sf->temporary, sf->dirfd, sf->name, RENAME_NOREPLACE))
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    if (linkat(sf->dirfd, sf->temporary, sf->dirfd, sf->name, 0))
+        return -1;
+    if (unlinkat(sf->dirfd, sf->temporary, 0))
+        cli_error("%s, a second name of %s, stays: %s", sf->temporary, sf->name, strerror(errno));
+    return 0;
+}
+
 /* linkat cannot replace: a nameless file gets a hidden name first, then is renamed over the old. */
 static int give_name(struct savefile *sf)
 {
     char self[40];
 
     if (sf->temporary[0])
-        return sf->replace ? renameat(sf->dirfd, sf->temporary, sf->dirfd, sf->name)
-                           : renameat2(sf->dirfd, sf->temporary, sf->dirfd, sf->name,
-                                       RENAME_NOREPLACE);
+        return rename_hidden(sf);
     snprintf(self, sizeof(self), "/proc/self/fd/%d", sf->fd);
     if (!sf->replace)
         return linkat(AT_FDCWD, self, sf->dirfd, sf->name, AT_SYMLINK_FOLLOW);
@@ -215,7 +244,8 @@ int savefile_commit(struct savefile *sf)
     }
     sf->temporary[0] = 0;
     if (fsync(sf->dirfd)) {
-        cli_error("fsync of the folder: %s; the domain goes on", strerror(errno));
+        cli_error("fsync of the folder: %s; the domain goes on, %s stays", strerror(errno),
+                  sf->name);
         return EXIT_FAILED;
     }
     return 0;
