@@ -24,7 +24,7 @@ struct audit_state {
     uint8_t hash[AUDIT_HASH_SIZE];      /* of the last line */
 };
 
-/* An open log: the folder, the file and its state.  One writer: flock on the file. */
+/* An open log: the folder, the file and its state.  One writer: flock on the state. */
 struct audit_log {
     int dirfd;                          /* the caller's */
     int fd;

@@ -324,7 +324,7 @@ static int sync_folder(const struct audit_log *log)
     return rc;
 }
 
-/* Opens both files and takes the lock. */
+/* Opens both files and takes the lock; *size is the log's from then on. */
 static int open_files(struct audit_log *log, uint64_t *size, char why[128])
 {
     char state_name[sizeof(log->name) + sizeof(".state")];
@@ -337,17 +337,10 @@ static int open_files(struct audit_log *log, uint64_t *size, char why[128])
         snprintf(why, 128, "cannot open the log: %s", strerror(-log->fd));
         return log->fd;
     }
-    if (flock(log->fd, LOCK_EX | LOCK_NB) < 0) {
-        rc = -errno;
-        say(why, rc == -EWOULDBLOCK ? "another recorder is writing this log" :
-            "cannot lock the log");
-        return rc;
-    }
     if (fstat(log->fd, &st) < 0)
         return -errno;
-    *size = (uint64_t)st.st_size;
     /* a log with lines has a state already: a missing one must not be made up */
-    log->state_fd = open_one(log, state_name, *size ? 0 : O_CREAT, 0600);
+    log->state_fd = open_one(log, state_name, st.st_size ? 0 : O_CREAT, 0600);
     if (log->state_fd == -ENOENT) {
         say(why, "the log has lines but its state is gone: see moat audit verify");
         return -EBADMSG;
@@ -356,6 +349,16 @@ static int open_files(struct audit_log *log, uint64_t *size, char why[128])
         snprintf(why, 128, "cannot open the log's state: %s", strerror(-log->state_fd));
         return log->state_fd;
     }
+    /* the state, not the log: whoever may read a file can hold its lock for ever */
+    if (flock(log->state_fd, LOCK_EX | LOCK_NB) < 0) {
+        rc = -errno;
+        say(why, rc == -EWOULDBLOCK ? "another recorder is writing this log" :
+            "cannot lock the log's state");
+        return rc;
+    }
+    if (fstat(log->fd, &st) < 0)
+        return -errno;
+    *size = (uint64_t)st.st_size;
     rc = sync_folder(log);
     if (rc)
         snprintf(why, 128, "cannot sync the log's folder: %s", strerror(-rc));

@@ -2,6 +2,7 @@
 /* The log on disk: what was acknowledged is there, a crash or a full disk leaves it whole. */
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -95,6 +96,21 @@ static void two_writers_are_refused(void **state)
     f->log = first;
     fixture_append(f, "still the one");
     audit_close(&f->log);
+    expect_good(f, FIXTURE_LINES + 1);
+}
+
+/* Members of moat-audit may read the log: that must not let them keep the recorder out. */
+static void a_reader_cannot_keep_the_writer_out(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    fixture_open(f);
+    fixture_append(f, "written all the same");
+    audit_close(&f->log);
+    close(fd);
     expect_good(f, FIXTURE_LINES + 1);
 }
 
@@ -491,6 +507,7 @@ int main(void)
         T_EMPTY(the_first_key_is_told_until_there_is_a_line),
         T(no_used_key_stays_in_the_state),
         T(two_writers_are_refused),
+        T(a_reader_cannot_keep_the_writer_out),
         T_EMPTY(a_path_or_link_is_no_log),
         T(a_crash_between_line_and_state_is_mended),
         T(verify_accepts_the_line_that_a_crash_left),
