@@ -75,7 +75,11 @@ int main(int argc, char **argv)
         perror("moatd: /dev/null");
         return EXIT_FAILED;
     }
+    /* Inherited: an ignored SIGCHLD would hide every death from us. */
+    signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
+    /* A log behind stderr may outgrow a limit on files: that costs messages, not processes. */
+    signal(SIGXFSZ, SIG_IGN);
     if (launch_setup(&l) || launch_cut())
         return EXIT_FAILED;
     return launch_supervise(&l);

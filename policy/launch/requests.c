@@ -104,12 +104,21 @@ void supervisor_reload(struct supervisor *s)
         fprintf(stderr, "moatd: reload: %s\n", strerror(-pid));
     else
         *h = (struct helper){.pid = pid, .table = table, .daemon = daemon};
+    /* Of several readers the last one counts, whichever is done last. */
+    for (unsigned i = 0; pid > 0 && i < HELPERS; i++)
+        if (&s->helpers[i] != h && s->helpers[i].table >= 0)
+            s->helpers[i].stale = true;
 }
 
 static void take_rules(struct supervisor *s, const struct helper *h, int status)
 {
     struct rules_daemon d;
 
+    if (h->stale) {
+        close(h->table);
+        close(h->daemon);
+        return;
+    }
     if (launch_take_rules(status, h->table, h->daemon, &d)) {
         fprintf(stderr, "moatd: %s: the old rules stay\n", s->l->config);
         return;

@@ -102,15 +102,17 @@ static int open_log(struct launch *l)
 {
     char copy[sizeof(l->daemon.audit)];
     struct stat st;
+    bool made;
     char *dir;
 
     memcpy(copy, l->daemon.audit, sizeof(copy));
     dir = dirname(copy);
-    if (!mkdir(dir, 0750) && chown(dir, l->audit.uid, l->audit.gid))
-        return fail("%s: %s", dir, strerror(errno));
+    made = !mkdir(dir, 0750);
     /* O_PATH: the recorder opens what it needs below it with its own rights. */
-    l->log = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (l->log < 0 || fstat(l->log, &st))
+    l->log = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC | (made ? O_NOFOLLOW : 0));
+    /* By its descriptor: what stands at that path may have been exchanged since. */
+    if (l->log < 0 || (made && fchownat(l->log, "", l->audit.uid, l->audit.gid, AT_EMPTY_PATH)) ||
+        fstat(l->log, &st))
         return fail("the folder of the audit log, %s: %s", dir, strerror(errno));
     /* Not taken over silently: the key may name /var/log, or anything. */
     if (st.st_uid != l->audit.uid)

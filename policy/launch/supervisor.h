@@ -14,6 +14,7 @@ struct helper {
     pid_t pid;                  /* 0 = free */
     uint32_t domid, job;
     int table, daemon;          /* of a reader; -1 = a destroyer */
+    bool stale;                 /* of a reader: a later one has been started */
     bool orphan;                /* the warden that asked has gone: nobody waits for the answer */
 };
 
