@@ -69,10 +69,13 @@ int gate_ask_list(struct gate *g, const char *path, char *list, size_t size)
     return len;
 }
 
+/* A node that a guest writes all the time conflicts all the time: it must not hold up everybody
+ * until the bound for one request.  -EAGAIN then, and the warden asks again later. */
 int gate_ask_in_tx(struct gate *g, int (*fn)(struct gate *, uint32_t tx, const char *path),
                    const char *path)
 {
     uint32_t tx;
+    unsigned tries = 0;
     int r, end;
 
     do {
@@ -82,7 +85,7 @@ int gate_ask_in_tx(struct gate *g, int (*fn)(struct gate *, uint32_t tx, const c
         tx = strtoul(gate_conn_payload(&g->own), NULL, 10);
         r = fn(g, tx, path);
         end = gate_ask(g, XS_TRANSACTION_END, tx, r < 0 ? "F" : "T", NULL, 0);
-    } while (end == -EAGAIN);
+    } while (end == -EAGAIN && ++tries < GATE_TX_TRIES);
     return r >= 0 && end < 0 ? end : r;
 }
 

@@ -33,6 +33,7 @@
 #define GATE_PATH 256 /* longest path that is granted or that the gate makes */
 #define GATE_TOKEN 64
 #define GATE_ASK_MS 5000    /* for one request or question to be answered */
+#define GATE_TX_TRIES 32    /* of one transaction that conflicts */
 #define GATE_CLOSE_MS 10000 /* for backends to close, as libxl's LIBXL_DESTROY_TIMEOUT */
 #define GATE_POLL_MS 50
 #define GATE_FIRST_RESERVED 0x7ff0

@@ -186,6 +186,27 @@ static void an_undo_is_repeated_when_the_guest_was_faster(void **state)
     world_free(w);
 }
 
+/* A guest that writes its node all the time; the warden asks again a second later. */
+static void an_undo_that_always_conflicts_holds_up_nobody(void **state)
+{
+    struct world *w = world_new(CLIENT_NONE);
+
+    store_put(w, SHUTDOWN, "suspend");
+    pthread_mutex_lock(&w->lock);
+    simxs_conflict(w->sim, 1000000);
+    pthread_mutex_unlock(&w->lock);
+    assert_int_equal(warden_undo(w, 1, 5, XSUNDO_SHUTDOWN), EAGAIN);
+    assert_int_equal(w->withdrawn, 0);
+    assert_true(store_requests(w, XS_TRANSACTION_START) <= 100);
+    assert_int_equal(store_txs(w), 0);
+    pthread_mutex_lock(&w->lock);
+    simxs_conflict(w->sim, 0);
+    pthread_mutex_unlock(&w->lock);
+    assert_int_equal(warden_undo(w, 1, 5, XSUNDO_SHUTDOWN), 0);
+    assert_int_equal(w->withdrawn, 1);
+    world_free(w);
+}
+
 static void the_parent_cannot_overwrite_an_undo(void **state)
 {
     struct world *w = world_new(CLIENT_LIB);
@@ -268,6 +289,7 @@ int main(void)
         cmocka_unit_test(describe_tells_name_and_devices),
         cmocka_unit_test(an_undo_clears_suspend_and_nothing_else),
         cmocka_unit_test(an_undo_is_repeated_when_the_guest_was_faster),
+        cmocka_unit_test(an_undo_that_always_conflicts_holds_up_nobody),
         cmocka_unit_test(the_parent_cannot_overwrite_an_undo),
         cmocka_unit_test(resume_names_the_domain_to_xenstored),
         cmocka_unit_test(a_question_ends_in_five_seconds_and_the_next_is_answered),
