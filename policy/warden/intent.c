@@ -207,21 +207,26 @@ static uint32_t jobs_of(uid_t uid)
     return n;
 }
 
+static uint32_t save_op(const struct msg_INTENT *in)
+{
+    return in->flags & (INTENT_CHECKPOINT | INTENT_PAUSE) ? OP_CHECKPOINT : OP_SAVE;
+}
+
 /* Rule, guest, FILE, limits.  True: not refused.  False: answered. */
 static bool save_may(struct operator *o, const struct dom_info *info, const char *name,
                      uint32_t facts, int file, uint32_t *line)
 {
     const struct rules_limits *l = &w.rules->limits;
-    const uint32_t op =
-        o->asker.intent.flags & (INTENT_CHECKPOINT | INTENT_PAUSE) ? OP_CHECKPOINT : OP_SAVE;
+    const uint32_t op = save_op(&o->asker.intent);
     struct rules_verdict v = rules_match(w.rules, &o->asker.peer, op, name);
     const struct job *other = job_by_domid(info->id.domid);
     const char *bad;
 
     *line = v.line;
     if (!v.allow) {
-        operator_deny(o, EXIT_DENIED, v.line, &info->id, "%s of '%s': %s", rules_op_word(op), name,
-                      v.line ? "denied by the rule" : "no rule allows it");
+        /* In their own words: the name that belongs to a domid is not theirs to learn. */
+        operator_deny(o, EXIT_DENIED, v.line, &info->id, "%s of '%s': %s", rules_op_word(op),
+                      o->asker.intent.domain, v.line ? "denied by the rule" : "no rule allows it");
         return false;
     }
     bad = never(info);
@@ -266,6 +271,12 @@ static void save(struct operator *o, int file)
     uint64_t frame;
     int rc;
 
+    /* Nobody whom no rule names learns whether a domain exists, or has xenstore searched for it. */
+    if (!rules_any(w.rules, &o->asker.peer, OP_SAVE | OP_CHECKPOINT)) {
+        operator_deny(o, EXIT_DENIED, 0, NULL, "%s of '%s': no rule allows it",
+                      rules_op_word(save_op(&o->asker.intent)), o->asker.intent.domain);
+        return;
+    }
     if (!intent_resolve(o, &info, name, &facts))
         return;
     if (!never(&info) && !info.dying && info.guest_type != GUEST_HVM) {
@@ -279,9 +290,9 @@ static void save(struct operator *o, int file)
             rc = -ESRCH;
         if (rc) {
             operator_deny(o, EXIT_FAILED, 0, &info.id,
-                          "domain %u cannot be held on to (%s): is it "
+                          "domain %s cannot be held on to (%s): is it "
                           "being created or destroyed?",
-                          info.id.domid, strerrorname_np(-rc) ?: "?");
+                          o->asker.intent.domain, strerrorname_np(-rc) ?: "?");
             hv_unpin(&pin);
             return;
         }
