@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define DOMID_XEN 0x7ff2u
+#define LOGDIRTY_MAX 2 /* libxenguest tries twice; each try is a line of the audit log */
 
 struct job *job_by_number(uint32_t number)
 {
@@ -81,7 +82,7 @@ static int before_act(struct call_ctx *ctx, enum hv_row row)
 {
     struct job *j = ctx->user;
 
-    if (row != HV_LOGDIRTY_ENABLE || j->failed)
+    if (row != HV_LOGDIRTY_ENABLE || j->failed || ctx->executed[row] >= LOGDIRTY_MAX)
         return -EPERM;
     undo_set(j->undo, UNDO_LOGDIRTY);
     return record_act(j->undo, ACT_LOGDIRTY);
@@ -257,7 +258,6 @@ void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *p
     ipc_text(j->name, sizeof(j->name), name);
     rc = bounds(j, info) ? 0 : -E2BIG;
     if (!rc) {
-        undo_forget(&j->dom);           /* this job takes over what may still happen late */
         j->undo = undo_claim(j->number, j->dom.domid, j->dom.handle);
         rc = j->undo ? 0 : -ENOSPC;
         snprintf(j->message, sizeof(j->message), "no undo slot is free");
@@ -272,6 +272,8 @@ void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *p
             undo_release(j->undo);
             snprintf(j->message, sizeof(j->message), "the audit log cannot be written (%s), so "
                      "nothing is done", strerrorname_np(-rc) ?: "?");
+        } else {
+            undo_inherit(j->undo);      /* what an earlier job's guest may still do late */
         }
     }
     if (rc) {
@@ -292,7 +294,7 @@ void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *p
     if (record_end(j, CAUSE_INTERNAL, -3, -rc))
         warden_die("the recorder does not take the end of a job");
     ask(&w.gate, MSG_XS_REVOKE, j->number, NULL, MSG_XS_DONE, &done, NULL);
-    undo_release(j->undo);
+    undo_end(j->undo);
     operator_deny(o, EXIT_FAILED, 0, &j->dom, "%s (%s)", j->message, strerrorname_np(-rc) ?: "?");
     job_free(j);
 }

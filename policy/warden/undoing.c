@@ -67,8 +67,9 @@ void undo_now(struct undo_slot *s)
     if (s->bits & UNDO_SHUTDOWN_WRITTEN && !xs_undo(s, XSUNDO_SHUTDOWN, &withdrawn))
         undo_clear(s, UNDO_SHUTDOWN_WRITTEN);
     /* Nothing of ours can suspend it any more: a suspend from now on is somebody else's, xl's say,
-     * and must not be undone by us. */
-    if (withdrawn)
+     * and must not be undone by us.  But one that is suspended already has done so for us, also
+     * when it never took note of the request: that is the guest's to write. */
+    if (withdrawn && !dom_same(&d, &info) && !dom_suspended(&info))
         undo_clear(s, UNDO_SUSPENDED);
     if (s->bits & UNDO_SUSPENDED)
         resume(s, &d);
@@ -94,13 +95,18 @@ void undo_end(struct undo_slot *s)
         undo_release(s);
 }
 
-void undo_forget(const struct dom *d)
+/* The new slot has the bits before the old one goes: a crash between the two undoes twice, which
+ * does no harm. */
+void undo_inherit(struct undo_slot *to)
 {
     for (unsigned i = 0; i < UNDO_SLOTS; i++) {
         struct undo_slot *s = undo_at(i);
 
-        if (s->job && s->until && s->domid == d->domid)
-            undo_release(s);
+        if (s == to || !s->job || !s->until || s->domid != to->domid)
+            continue;
+        if (!memcmp(s->handle, to->handle, sizeof(s->handle)))
+            undo_set(to, s->bits);
+        undo_release(s);
     }
 }
 

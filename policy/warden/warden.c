@@ -325,6 +325,7 @@ static noreturn void loop(void)
             warden_die("ppoll failed");
         if (now_ms() - last >= 1000) {
             last = now_ms();
+            w.refused -= w.refused > 0;     /* what crosses on the way must not add up over years */
             operators_tick();
             jobs_tick();
             undo_tick();

@@ -78,7 +78,7 @@ extern struct warden {
         uint8_t *p;
     } arenas[JOBS_MAX];             /* one per slot of jobs[], HV_BULK_MAX bytes, sealed */
     uint32_t last_job;
-    uint32_t refused; /* messages of the parent, in a state where they are not legal */
+    uint32_t refused; /* messages of the parent, in a state where they are not legal; decays */
     bool dying;
 } w;
 
@@ -166,7 +166,7 @@ void parent_message(struct ipc_frame *f);
 /* Undoes what the slot says; what remains (a guest that may suspend late) stays in its bits. */
 void undo_now(struct undo_slot *s);
 void undo_end(struct undo_slot *s);             /* the job is over and recorded */
-void undo_forget(const struct dom *d);          /* a new job takes over what is left */
+void undo_inherit(struct undo_slot *to);        /* a new job takes over what is left */
 void undo_tick(void);
 void undo_leftovers(void);
 

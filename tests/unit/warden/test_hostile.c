@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /* A hostile worker, a hostile parent, hostile operators: nothing but their own job or connection. */
+#define __XEN_TOOLS__ 1
 #include "tests/unit/warden/world.h"
 
 #include <errno.h>
@@ -10,6 +11,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <xen/xen.h>
+#include <xen/domctl.h>
 
 #include "policy/warden/hvrow.h"
 
@@ -98,6 +102,22 @@ static void test_sends_fd(void **state)
     memcpy(CMSG_DATA(&u.h), &t.worker.fd, sizeof(int));
     assert_true(sendmsg(t.worker.fd, &mh, 0) > 0);
     fails_with_protocol();
+}
+
+static void test_logdirty_again_and_again(void **state)
+{
+    struct xen_domctl_shadow_op on = {.op = XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY};
+    struct xen_domctl_shadow_op off = {.op = XEN_DOMCTL_SHADOW_OP_OFF};
+
+    rule(ALL, true, "*");
+    world_start();
+    save_begin(INTENT_LIVE);
+    for (int i = 0; i < 50; i++) {
+        call_domctl(HV_LOGDIRTY_ENABLE, XEN_DOMCTL_shadow_op, &on, sizeof(on));
+        call_domctl(HV_LOGDIRTY_OFF, XEN_DOMCTL_shadow_op, &off, sizeof(off));
+    }
+    assert_int_equal(count("rec act log-dirty"), 2);
+    assert_false(dom(5)->logdirty);
 }
 
 static void test_other_domain(void **state)
@@ -636,6 +656,7 @@ int main(void)
         T(test_malformed, "worker: a malformed frame ends the job"),
         T(test_wrong_direction, "worker: a parent's message ends the job"),
         T(test_sends_fd, "worker: an attached fd ends the job"),
+        T(test_logdirty_again_and_again, "worker: log-dirty on and off does not fill the log"),
         T(test_other_domain, "worker: another domain is refused and counted"),
         T(test_wardens_rows, "worker: pause, resume and destroy have no row for it"),
         T(test_rows_before_suspend, "worker: the state's rows are closed before the suspend"),

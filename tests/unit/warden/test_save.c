@@ -114,6 +114,17 @@ static void test_checkpoint(void **state)
     assert_int_equal(fake->pins, 0);
 }
 
+static void test_checkpoint_without_note(void **state)
+{
+    rule(ALL, true, "*");
+    world_start();
+    t.unread = true;                /* a guest that suspends and leaves "suspend" where it is */
+    save_saved(INTENT_CHECKPOINT);
+    release();
+    assert_int_equal(t.ended.rc, 0);
+    assert_int_equal(count("hv resume 5"), 1);
+}
+
 static void test_pause(void **state)
 {
     rule(OP_CHECKPOINT, true, "*");
@@ -397,6 +408,7 @@ int main(void)
         T(test_destroy_bounded, "a destroy does not wait for ever for backends"),
         T(test_destroy_fails, "a destroy that fails is said, with the image complete"),
         T(test_checkpoint, "-c leaves the guest running, log-dirty off"),
+        T(test_checkpoint_without_note, "save -c resumes a guest that never took note, too"),
         T(test_pause, "-p leaves the guest paused"),
         T(test_resume_without_pv_drivers, "a guest without PV drivers keeps its registers"),
         T(test_unseen, "COMPLETE 0 without the closing rows is a failure"),

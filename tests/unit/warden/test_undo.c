@@ -2,6 +2,7 @@
 /* /run/moat/undo: whatever kills the warden, the next one puts right what is left, and says so. */
 #include "tests/unit/warden/world.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +64,65 @@ static void test_suspended(void **state)
     ORDER("xs undo 1", "rec act resume", "hv setvcpucontext 5 eax 1", "hv resume 5", "xs undo 2",
           "rec end", "ready");
     ended_interrupted(3);
+}
+
+static void test_suspended_without_note(void **state)
+{
+    dom(5)->flags |= SUSPENDED_FLAGS;
+    t.unread = true;
+    left(3, 5, UNDO_SHUTDOWN_WRITTEN | UNDO_SUSPENDED);
+    world_start();
+    ORDER("xs undo 1", "rec act resume", "hv resume 5", "rec end", "ready");
+    assert_int_equal(slot(3)->job, 0);
+}
+
+static void test_withdrawn_in_time(void **state)
+{
+    t.unread = true;
+    left(3, 5, UNDO_SHUTDOWN_WRITTEN | UNDO_SUSPENDED);
+    world_start();
+    dom(5)->flags |= SUSPENDED_FLAGS;   /* whoever asked for it: it was not moat */
+    pump(1500);
+    assert_int_equal(count("hv resume"), 0);
+    assert_int_equal(slot(3)->job, 0);
+}
+
+/* A second save of a guest that may still suspend late, and that ends before its own request. */
+static void late_after_second_save(bool begun)
+{
+    static struct msg_DENIED d;
+    struct ipc_chan op;
+    int fd = file_tmp();
+
+    rule(ALL, true, "*");
+    left(3, 5, UNDO_SUSPENDED);
+    world_start();
+    if (begun) {
+        save_begin(0);
+        save_die();
+        save_outcome(-1, 9, CAUSE_WORKER_DIED);
+    } else {
+        t.config_errnum = ENOENT;
+        op = op_connect();
+        op_send(&op, KIND_SAVE, 0, "web", 0, fd);
+        assert_int_equal(op_recv(&op, &d, 2000), MSG_DENIED);
+        close(op.fd);
+    }
+    close(fd);
+    assert_int_equal(count("rec end"), 2);
+    dom(5)->flags |= SUSPENDED_FLAGS;
+    pump(2500);
+    assert_int_equal(count("hv resume 5"), 1);
+}
+
+static void test_late_after_failed_begin(void **state)
+{
+    late_after_second_save(false);
+}
+
+static void test_late_after_failed_save(void **state)
+{
+    late_after_second_save(true);
 }
 
 static void test_suspended_pv32(void **state)
@@ -300,6 +360,10 @@ int main(void)
         T(test_logdirty, "left over: log-dirty is switched off"),
         T(test_shutdown_written, "left over: the shutdown request is taken back"),
         T(test_suspended, "left over: a suspended guest is resumed"),
+        T(test_suspended_without_note, "left over: one that suspended without a note is resumed"),
+        T(test_withdrawn_in_time, "left over: a withdrawn request leaves later suspends alone"),
+        T(test_late_after_failed_begin, "a second save that cannot begin forgets no late guest"),
+        T(test_late_after_failed_save, "a second save that fails early forgets no late guest"),
         T(test_suspended_pv32, "left over: a suspended 32-bit PV guest is resumed"),
         T(test_paused, "left over: our pause is lifted"),
         T(test_not_suspended_yet, "left over: a guest that suspends late is resumed then"),

@@ -311,6 +311,7 @@ static void gate_undo(struct msg_XS_DONE *a)
         d->flags |= XEN_DOMINF_shutdown | 2u << XEN_DOMINF_shutdownshift;
     }
     a->errnum = 0;
+    a->withdrawn = t.unread && u.what & XSUNDO_SHUTDOWN;
 }
 
 static void gate_says(void)

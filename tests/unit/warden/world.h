@@ -79,6 +79,7 @@ struct world {
     uint32_t fail_record, fail_act; /* enum record_what, and act for ACT; answered with ENOSPC */
     int config_errnum, spawn_errnum, gate_errnum, grant_errnum, destroy_errnum;
     bool silent_gate, hold_destroy, no_kill;
+    bool unread;                    /* the guest never takes note of the request: XS_UNDO says so */
 };
 extern struct world t;
 
