@@ -21,6 +21,7 @@ SAFE = re.compile(r"[A-Za-z0-9_.+-]+$")
 MAX_LINE = 65536
 POLL = 0.05
 POWEROFF_SECONDS = 10
+PLAIN = os.environ.get("BOX_PLAIN") == "1"
 
 
 def say(line):
@@ -69,6 +70,9 @@ class Report:
         match = TAP.match(text)
         if match:
             self.result(not match.group(1), "%s: %s" % (title(self.case), match.group(2)))
+        elif PLAIN and self.case:
+            if not PLAN.match(text):
+                say(text)
         elif text and not PLAN.match(text):
             say(text if text.startswith("#") else "# " + text)
 

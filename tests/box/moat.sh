@@ -109,7 +109,8 @@ stalled_save() {
     exec 5<>"$images/pipe"
     as backupd moat save "$@" "$images/pipe" >"/tmp/$BOX_CASE/stalled" 2>&1 5>&- &
     moat_pid=$!
-    wait_for 30 worker_stalls || fail "a worker waits for its pipe" "$(cat "/tmp/$BOX_CASE/stalled")" "$(ps)"
+    wait_for 30 worker_stalls ||
+        fail "a worker waits for its pipe" "$(cat "/tmp/$BOX_CASE/stalled")" "$(ps | grep -v '\]$')"
 }
 
 worker_stalls() {

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only
 #
-# run.sh [--list] [TEST...]: boot one Xen host, run the cases in its dom0, print TAP.
+# run.sh [--list] [--plain] [TEST...]: boot one Xen host, run the cases in its dom0, print TAP. With --plain what
+# a case prints beside its assertions comes as it is, for people (the demo), without "# ".
 #
 # TEST is a case of tests/box/cases by its name, with or without the number ("save", "10-save"), or a path to a
 # script from elsewhere; without any, all cases run in order. The tree that is installed into dom0 is
@@ -13,7 +14,7 @@ set -eu
 . "$(dirname "$0")/qemu.sh"
 
 usage() {
-    sed -n '4,10s/^# \{0,1\}//p' "$0"
+    sed -n '4,11s/^# \{0,1\}//p' "$0"
 }
 
 all_cases() {
@@ -42,6 +43,7 @@ seconds_of() {
 
 case ${1:-} in
     --list) all_cases | sed 's/.*\///; s/\.sh$//'; exit 0 ;;
+    --plain) export BOX_PLAIN=1; shift ;;
     -h | --help) usage; exit 0 ;;
     -*) usage >&2; exit 2 ;;
 esac

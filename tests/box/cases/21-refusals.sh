@@ -173,7 +173,7 @@ refused "ambiguous name" 1 "'web' is the name of more than one domain \(.*$domid
 ok "numeric domid, of an ambiguous name too" as backupd moat save -c "$domid" "$image"
 ok "and its image is whole" verify_stream "$image"
 twin_name twin
-refused "dom0 without a rule" 3 "of 'Domain-0': no rule allows it" as backupd moat save -c 0 "$images/dom0"
+refused "dom0 without a rule" 3 "of '(0|Domain-0)': no rule allows it" as backupd moat save -c 0 "$images/dom0"
 refused "dom0 with a rule" 1 "cannot be saved: it is the control domain" moat save -c 0 /tmp/dom0
 for device in pci 9pfs; do
     xenstore-write "/libxl/$domid/device/$device/0/frontend" x
