@@ -43,8 +43,10 @@ static void tell_stage(uint32_t stage, uint32_t iteration, uint64_t done, uint64
 /* "Frames" and "Frames iteration N" come with numbers.  The state follows the last frames. */
 static void on_progress(const char *what, unsigned long done, unsigned long total)
 {
+    const unsigned long memory = worker.start.target_kb / 4;
     static int64_t last;
     static unsigned iteration;
+    unsigned long most = total;
     struct timespec ts;
     int64_t now;
     unsigned n;
@@ -58,7 +60,11 @@ static void on_progress(const char *what, unsigned long done, unsigned long tota
         return;
     last = now;
     iteration = n;
-    tell_stage(STAGE_MEMORY, n, done, total);
+    /* The first round counts all frame numbers up to the last, a PVH guest's below 4 GiB: told is
+     * the memory that the guest has. */
+    if (!n && memory && memory < total)
+        most = memory;
+    tell_stage(STAGE_MEMORY, n, done < most ? done : most, most);
     if (suspended && total && done >= total)
         tell_stage(STAGE_STATE, 0, 0, 0);
 }
