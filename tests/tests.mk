@@ -119,7 +119,7 @@ check-protocol: $(B)/protocol
 
 .PHONY: lint
 lint:
-	@dist/deps.sh shellcheck cppcheck
+	@dist/deps.sh shellcheck cppcheck git
 	@tests/lint.sh
 
 # ---- the tour

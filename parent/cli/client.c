@@ -11,6 +11,8 @@
 
 #include "parent/cli/cli.h"
 
+#define SILENCE_MS 10000
+
 int client_domain(struct msg_INTENT *intent, const char *domain)
 {
     if (!*domain || strlen(domain) >= sizeof(intent->domain)) {
@@ -48,6 +50,16 @@ static int connect_to_moatd(struct ipc_chan *ch)
     return 0;
 }
 
+/* The listening socket outlives the process behind it: while moatd restarts, nobody answers. */
+static void tell_of_silence(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    if (!poll(&p, 1, SILENCE_MS))
+        cli_error("no answer from moatd for %d s: it is busy or starting; still waiting",
+                  SILENCE_MS / 1000);
+}
+
 int client_open(struct ipc_chan *ch, const struct msg_INTENT *intent, int fd)
 {
     struct msg_INTENT m = *intent;
@@ -57,8 +69,10 @@ int client_open(struct ipc_chan *ch, const struct msg_INTENT *intent, int fd)
         return code;
     m.version = IPC_VERSION;
     rc = ipc_send(ch, MSG_INTENT, 0, &m, &fd, fd >= 0);
-    if (!rc)
+    if (!rc) {
+        tell_of_silence(ch->fd);
         return 0;
+    }
     cli_error("cannot send to moatd: %s", strerror(-rc));
     close(ch->fd);
     ch->fd = -1;

@@ -428,7 +428,7 @@ int rules_parse(const char *path, struct rules_table *t, struct rules_daemon *d,
     if (!f) {
         set_defaults(t, d);
         if (err)
-            fprintf(err, "%s: cannot open: %s; expected is a readable file, see moat.conf(5)\n",
+            fprintf(err, "%s: cannot open: %s; expected is a readable file\n",
                     path, strerror(errno));
         return 1;
     }
