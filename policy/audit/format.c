@@ -338,6 +338,12 @@ int audit_format(const struct msg_RECORD *r, char *buf, size_t size)
         break;
     case RECORD_NOTE:
         member_string(&o, "what", "note", 16);
+        /* An operator's, a cancel: whose, and of what. */
+        if (r->uid != UINT32_MAX) {
+            put_peer(&o, r);
+            put_intent(&o, r);
+            put_domain(&o, r);
+        }
         member_string(&o, "message", r->message, sizeof(r->message));
         if (any(r->refused))
             member_counts(&o, "refused", r->refused, ipc_refusal_word);

@@ -33,8 +33,12 @@ static void each_kind_has_its_members(void **state)
     record_fill(&r, RECORD_ACT, "");
     expect(&r, "\"what\":\"act\",\"job\":7,\"act\":\"suspend\",\"domid\":5,\"handle\":"
            "\"abababab-abab-abab-abab-abababababab\",\"name\":\"web1\"");
+    record_fill(&r, RECORD_NOTE, "cancel");
+    memset(r.refused, 0, sizeof(r.refused));
+    expect(&r, "\"what\":\"note\"," PEER INTENT DOMAIN "\"message\":\"cancel\"");    /* whose */
     record_fill(&r, RECORD_NOTE, "started");
     memset(r.refused, 0, sizeof(r.refused));
+    r.uid = UINT32_MAX;
     expect(&r, "\"what\":\"note\",\"message\":\"started\"");
     r.refused[4 * REFUSED_XENSTORE] = 3;    /* how many, where the note is about refusals */
     expect(&r, "\"what\":\"note\",\"message\":\"started\",\"refused\":{\"xenstore path\":3}");
@@ -91,6 +95,7 @@ static void hostile_text_stays_in_its_string(void **state)
     char buf[AUDIT_LINE_MAX];
 
     record_fill(&r, RECORD_NOTE, "a\",\"what\":\"end\"}\n{\\\x7f\xff\x1b[2J");
+    r.uid = UINT32_MAX;
     memset(r.refused, 0, sizeof(r.refused));
     expect(&r, "\"what\":\"note\",\"message\":\"a\\u0022,\\u0022what\\u0022:\\u0022end\\u0022}"
            "\\u000a{\\u005c\\u007f\\u00ff\\u001b[2J\"");
