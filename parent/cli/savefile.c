@@ -232,6 +232,16 @@ static int give_name(struct savefile *sf)
     return renameat(sf->dirfd, sf->temporary, sf->dirfd, sf->name);
 }
 
+/* Where others may rename things, a hidden name can have become another file's. */
+static bool is_ours(const struct savefile *sf)
+{
+    struct stat ours, named;
+
+    return !fstat(sf->fd, &ours) &&
+           !fstatat(sf->dirfd, sf->name, &named, AT_SYMLINK_NOFOLLOW) &&
+           ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
 int savefile_commit(struct savefile *sf)
 {
     if (!sf->name[0])
@@ -243,6 +253,10 @@ int savefile_commit(struct savefile *sf)
         return EXIT_FAILED;
     }
     sf->temporary[0] = 0;
+    if (!is_ours(sf)) {
+        cli_error("%s is not the image, somebody has exchanged it; the domain goes on", sf->name);
+        return EXIT_FAILED;
+    }
     if (fsync(sf->dirfd)) {
         cli_error("fsync of the folder: %s; the domain goes on, %s stays", strerror(errno),
                   sf->name);

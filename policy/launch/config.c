@@ -29,6 +29,14 @@ static int write_all(int fd, const void *buf, size_t len)
     return 0;
 }
 
+/* Rules that anybody can write are nobody's rules. */
+static bool anybody_writes(FILE *f)
+{
+    struct stat st;
+
+    return fstat(fileno(f), &st) || (st.st_mode & S_IWOTH && S_ISREG(st.st_mode));
+}
+
 static void __attribute__((noreturn)) child(const struct launch *l, int table, int daemon)
 {
     static struct rules_table t;
@@ -43,6 +51,10 @@ static void __attribute__((noreturn)) child(const struct launch *l, int table, i
     f = fopen(l->config, "re");     /* while still root: the file may be 0600 */
     if (!f) {
         fprintf(stderr, "moatd: %s: %s\n", l->config, strerror(errno));
+        _exit(1);
+    }
+    if (anybody_writes(f)) {
+        fprintf(stderr, "moatd: %s: everybody may write it: chmod o-w it first\n", l->config);
         _exit(1);
     }
     if (sandbox_become(l->moat.uid, l->moat.gid, 0, why)) {

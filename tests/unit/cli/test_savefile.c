@@ -257,6 +257,22 @@ static void a_folder_that_is_renamed_meanwhile_is_followed(void **state)
     assert_int_equal(rename(moved, f->dir), 0);
 }
 
+/* Without COMMIT the domain is not destroyed. */
+static void a_hidden_name_that_was_exchanged_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    char hidden[400];
+    struct savefile sf;
+
+    assert_int_equal(opened(f, &sf, f->file, false, false), 0);
+    fill(&sf, "image");
+    snprintf(hidden, sizeof(hidden), "%s/%s", f->dir, sf.temporary);
+    assert_int_equal(unlink(hidden), 0);
+    make(hidden, "somebody else's");
+    assert_int_equal(savefile_commit(&sf), EXIT_FAILED);
+    savefile_close(&sf);
+}
+
 static int setup_hidden(void **state)
 {
     int r = setup(state);
@@ -417,6 +433,8 @@ int main(void)
         ON_ALL(a_file_that_appears_meanwhile_stays),
         ON_ALL(a_link_that_appears_meanwhile_is_not_followed),
         ON_ALL(a_folder_that_is_renamed_meanwhile_is_followed),
+        ON(a_hidden_name_that_was_exchanged_is_noticed, setup_hidden),
+        ON(a_hidden_name_that_was_exchanged_is_noticed, setup_nfs),
         ON(a_file_system_that_can_neither_fails_cleanly, setup_nfs),
         ON(an_existing_file_needs_force, setup),
         ON(what_is_no_file_is_refused, setup),

@@ -303,6 +303,9 @@ static void a_bad_configuration_is_told_with_its_line(void **state)
     write_text("/run/bad.conf", "[daemon]\nsokcet = /run/x\n");
     not_started("/run/bad.conf", "/run/bad.conf:2:");
     not_started("/run/none.conf", "/run/none.conf: No such file or directory");
+    write_text("/run/open.conf", "[daemon]\n");
+    assert_int_equal(chmod("/run/open.conf", 0666), 0);
+    not_started("/run/open.conf", "/run/open.conf: everybody may write it");
 }
 
 static void a_log_folder_of_somebody_else_is_not_taken_over(void **state)
