@@ -2,7 +2,7 @@
 /*
  * The operators' listening socket.  Anybody on the host may connect: the rules decide.  Until it
  * has said its INTENT a connection costs one of 64 slots for at most two seconds, and one uid
- * gets 8.
+ * gets 8.  Somebody with subordinate uids has many: whom no rule allows anything share half of them.
  */
 #include "policy/warden/warden.h"
 
@@ -101,7 +101,7 @@ static void accepted(int fd)
 {
     struct operator *o = NULL, full = {.ch = {fd, WARDEN, OPERATOR, PH_OPEN, false, false}};
     struct asker a = {0};
-    unsigned same = 0;
+    unsigned same = 0, strangers = 0;
     int rc = credentials(fd, &a);
 
     for (unsigned i = 0; i < OPERATORS_MAX; i++) {
@@ -109,9 +109,11 @@ static void accepted(int fd)
             o = &operators[i];
         else if (operators[i].asker.peer.uid == a.peer.uid)
             same++;
+        strangers += operators[i].used && operators[i].stranger;
     }
     full.asker = a;
-    if (rc || !o || same >= OPERATORS_PER_UID) {
+    full.stranger = rc || !rules_any(w.rules, &a.peer, ~0u);
+    if (rc || !o || same >= OPERATORS_PER_UID || (full.stranger && strangers >= STRANGERS_MAX)) {
         operator_deny(&full, EXIT_FAILED, 0, NULL, "%s",
                       rc ? "cannot tell who you are: at most 64 groups are supported"
                          : "too many connections wait for an answer; try again");

@@ -19,6 +19,7 @@
 #define JOBS_MAX 64
 #define OPERATORS_MAX 64            /* connections that no job has taken over */
 #define OPERATORS_PER_UID 8
+#define STRANGERS_MAX 32            /* connections of all together whom no rule allows anything */
 #define INTENT_MS 2000              /* a connection has this long to say what it wants */
 #define LIST_MS 10000               /* and this long to read a list */
 #define ANSWER_MS 10000             /* a resident process has this long to answer */
@@ -107,7 +108,7 @@ int record_note(const char *message, uint32_t refusal, uint32_t count);
 
 /* operators.c */
 struct operator {
-    bool used, listing;
+    bool used, listing, stranger;
     struct ipc_chan ch;
     struct asker asker;
     int64_t until;

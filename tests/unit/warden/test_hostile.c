@@ -547,11 +547,10 @@ static void test_half_open_of_all(void **state)
     }
     for (unsigned i = 0; i < 72; i++)
         refused += op_recv(&ops[i], &denied, 20) == MSG_DENIED;
-    assert_int_equal(refused, 8);
+    assert_int_equal(refused, 72 - 32);
+    save_begin(0);                  /* meanwhile, by somebody whom a rule names */
     for (unsigned i = 0; i < 72; i++)
         close(ops[i].fd);
-    pump(50);
-    save_begin(0);
 }
 
 static void test_operator_malformed(void **state)
@@ -682,7 +681,7 @@ int main(void)
         T(test_parent_floods, "parent: a flood of illegal messages ends it, guests undone"),
         T(test_parent_malformed, "parent: a malformed message ends it, guests undone"),
         T(test_half_open, "operators: eight half-open connections per uid, two seconds"),
-        T(test_half_open_of_all, "operators: 64 half-open connections in all"),
+        T(test_half_open_of_all, "operators: 64 half-open connections in all, 32 of strangers"),
         T(test_operator_malformed, "operators: a malformed frame ends the connection"),
         T(test_operator_gone, "operators: who leaves is forgotten"),
         T(test_slow_list_reader, "operators: who does not read holds up nobody"),
