@@ -305,7 +305,7 @@ const struct attack attacks_frames[] = {
          "a length inside the message that points behind it ends the job"),
     BOTH("fd", one_fd, LOCKED, "signal 31", "signal 31", NULL, "a worker cannot send an fd"),
     BOTH("fd", one_fd, RAW, "protocol", "protocol/frame", NULL, "an fd of a worker is not taken"),
-    BOTH("fd-flood", fd_flood, RAW, "internal/job state", "protocol/frame", NULL,
+    BOTH("fd-flood", fd_flood, RAW, "internal/job state|protocol", "protocol/frame", NULL,
          "fds of a worker do not pile up"),
     {"forged-pid", forged_pid, 0, RAW, "worker-failed", NULL,
      "a worker cannot send as another process"},

@@ -144,6 +144,12 @@ def settled(options):
     return not h.leftovers() and (runs("-p" in options) or (not keeps and named and not traces()))
 
 
+def all_ended(lines):
+    """A destroy that the next warden takes over has its end when all is gone."""
+    lines += audit.new()
+    return not begun_without_end(lines)
+
+
 def death(name, options, delay, took):
     global moatd
     if moatd.poll() is not None:
@@ -164,8 +170,9 @@ def death(name, options, delay, took):
     problems = [] if status is not None else ["the command does not end"]
     if pid or name != "worker":
         problems += recovered(name)
-    h.wait_until(15, lambda: settled(options))
-    problems += guarantees(options, status, audit.new())
+    lines = []
+    h.wait_until(15, lambda: settled(options) and all_ended(lines))
+    problems += guarantees(options, status, lines)
     tap.ok(not problems, "kill -9 of %s in save %s: all guarantees hold" % (name, " ".join(options)),
            "at %.3f s of %.3f s, %s, exit status %s" % (at, took, "killed" if pid else "not there", status),
            *problems, out[-300:], h.moatd_log()[-700:])
@@ -239,9 +246,12 @@ def stopped_resident(name):
     audit.new()
     process = h.command("admind", "save", "-c", "web", IMAGE)
     h.wait_until(5, lambda: h.residents().get("worker"))
-    os.kill(h.residents()[name], signal.SIGSTOP)
-    status, out = h.finish(process, 90)
-    served = h.wait_until(90, lambda: h.serves(3) is not None)
+    pid = h.residents()[name]
+    os.kill(pid, signal.SIGSTOP)
+    h.serves(3)     # a question that needs it: the warden waits for an answer, and not for ever
+    served = h.wait_until(90, lambda: h.residents().get(name) not in (None, pid) and
+                          h.serves(3) is not None)
+    status, out = h.finish(process, 30)
     h.wait_until(15, lambda: settled(["-c"]))
     problems = list(guarantees(["-c"], status, audit.new()))
     tap.ok(served and not problems, "SIGSTOP of %s: moat serves again, and the guest goes on" % name,

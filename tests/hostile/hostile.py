@@ -5,9 +5,7 @@ verdict that everything but the job is as it was.  Runs inside tests/sim/simrun.
 import glob
 import json
 import os
-import random
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -237,7 +235,8 @@ def start_moatd(program="moatd", **env):
     with open(MOATD_LOG, "ab") as log:
         process = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    env=dict(os.environ, **env))
-    if not wait_until(20, lambda: serves(5) is not None):
+    # The warden serves when it is ready, whether or not parent and forker have had the processor yet.
+    if not wait_until(20, lambda: serves(5) is not None and set(RESIDENTS) <= set(residents())):
         sys.exit("moatd does not serve:\n" + moatd_log())
     return process
 
