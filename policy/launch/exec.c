@@ -33,6 +33,9 @@ pid_t launch_fork(void)
     if (!pid) {
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
+        /* A terminal's signals (^C, a hang-up) are the supervisor's: the warden has to undo first,
+         * and a destroy is not left half-way. */
+        setsid();
     }
     return pid;
 }

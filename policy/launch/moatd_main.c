@@ -10,6 +10,7 @@
 #include "ipc/ipc.h"
 #include "paths.h"
 #include "policy/launch/launch.h"
+#include "policy/sandbox/sandbox.h"
 
 static const char usage[] =
     "usage: moatd [--config FILE] [--foreground]\n"
@@ -75,6 +76,8 @@ int main(int argc, char **argv)
         perror("moatd: /dev/null");
         return EXIT_FAILED;
     }
+    /* A caller's lock files and pipes are not kept for our lifetime. */
+    sandbox_close_fds((const int[]){0, 1, 2}, 3);
     /* Inherited: an ignored SIGCHLD would hide every death from us. */
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);

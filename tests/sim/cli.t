@@ -108,7 +108,7 @@ rm "$home/link"
 
 (
     sleep 0.3
-    kill -9 $(pids_of worker)
+    kill -9 "$(pids_of worker)"
 ) &
 simctl set 1 suspend-ms=900
 exits 4 "the worker died" backupd save -c web "$home/died.img"
@@ -176,7 +176,7 @@ for signal in INT TERM KILL; do
     env --default-signal=INT as backupd "$MOAT" save -c web "$home/killed.img" 2>/dev/null &
     wait_until 5 sh -c ". '$TOP/tests/sim/lib.sh'; [ -n \"\$(pids_of worker)\" ]"
     sleep 0.2
-    kill -$signal $(pids_of moat)
+    kill -$signal "$(pids_of moat)"
     wait $!
     wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ -z \"\$(pids_of worker)\" ]"
     wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ \"\$(field 1 shutdown)\" = - ]"
@@ -197,6 +197,25 @@ is "$st" 1 "a link that appears under FILE's name fails the save"
 like "$(cat "$SIM/err")" 'appeared meanwhile; the domain goes on' "it says so"
 is "$(ls -A "$home" /home/shared | tr -s '\n' ' ')" "$home: /home/shared: race.img " "and nothing else is there"
 simctl set 1 suspend-ms=5
+
+# ---- ^C where moatd was started by hand: the terminal's signal is the supervisor's alone
+
+stop_moatd
+env --default-signal=INT setsid moatd >>"$SIM/moatd.log" 2>&1 &
+wait_moatd
+simctl set 1 ack-ms=1800
+as backupd "$MOAT" save -c --live web "$home/stopped.img" 2>/dev/null &
+wait_until 5 sh -c ". '$TOP/tests/sim/lib.sh'; [ \"\$(field 1 logdirty)\" = 1 ]"
+ok $? "a live save waits for its guest"
+python3 -c 'import os, sys; os.killpg(int(sys.argv[1]), 2)' "$(pids_of supervisor)"
+wait_until 15 sh -c ". '$TOP/tests/sim/lib.sh'; [ -z \"\$(pids_of supervisor)\$(pids_of warden)\" ]"
+ok $? "moatd ends"
+is "$(field 1 shutdown):$(field 1 pauses):$(field 1 logdirty):$(simctl read /local/domain/1/control/shutdown)" \
+    "-:0:0:" "the warden has undone everything first"
+wait
+is "$(ls -A "$home")" "" "no file"
+simctl set 1 ack-ms=2
+start_moatd
 
 exits 0 "all is well at the end" root audit verify
 finish
