@@ -100,6 +100,8 @@ static int walk(struct gate *g, struct gate_destroy *d, bool removal)
             if (console && !removal) /* has no state to wait for */
                 continue;
             r = gate_ask_in_tx(g, removal ? remove_in_tx : close_in_tx, be);
+            if (r == -EAGAIN && !removal) /* its backend writes all the time: again in a moment */
+                r = 1;
             if (r < 0)
                 return r;
             pending += r;
