@@ -2,7 +2,7 @@
 /*
  * The operators' listening socket.  Anybody on the host may connect: the rules decide.  Until it
  * has said its INTENT a connection costs one of 64 slots for at most two seconds, and one uid
- * gets 8.  Somebody with subordinate uids has many: whom no rule allows anything share half of them.
+ * gets 8.  A user with subordinate uids has many: those whom no rule allows anything share half.
  */
 #include "policy/warden/warden.h"
 
