@@ -100,7 +100,7 @@ STAGE := build/stage
 stage: all
 	rm -rf $(STAGE)
 	$(MAKE) --no-print-directory install DESTDIR=$(STAGE) > /dev/null
-check-box: stage
+check-box: stage hostile
 	tests/box/fetch.sh
 	tests/box/run.sh $(T)
 box-shell: stage

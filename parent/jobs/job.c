@@ -11,6 +11,8 @@
 
 #include "parent/jobs/job.h"
 
+#define FAREWELL_MS 5000
+
 struct job *job_find(struct parent *p, uint32_t number)
 {
     struct job *j;
@@ -133,6 +135,7 @@ static void job_end(libxl__egc *egc, struct job *j, int rc, int errnum, const ch
         ipc_send(&j->op, MSG_DONE, j->number, &done, NULL, 0);
     suspend_stop(gc, j);
     libxl__ev_time_deregister(gc, &j->deadline);
+    libxl__ev_time_deregister(gc, &j->farewell);
     libxl__ev_time_deregister(gc, &j->throttle);
     close_channel(gc, &j->op, &j->op_ev);
     close_channel(gc, &j->worker, &j->worker_ev);
@@ -165,11 +168,28 @@ void job_fail(libxl__egc *egc, struct job *j, enum job_cause cause, const char *
 
 /* ---- the worker */
 
+static void lives_on(libxl__egc *egc, libxl__ev_time *ev, const struct timespec *abs, int rc)
+{
+    struct job *j = CONTAINER_OF_JOB(ev, farewell);
+
+    job_fail(egc, j, CAUSE_PROTOCOL, "it has said its last word and lives on");
+}
+
+/* Its guest may be suspended meanwhile: that need not last until the job's deadline. */
+void job_farewell(libxl__egc *egc, struct job *j)
+{
+    if (!libxl__ev_time_isregistered(&j->farewell) &&
+        libxl__ev_time_register_rel(j->ao, &j->farewell, lives_on, FAREWELL_MS))
+        job_fail(egc, j, CAUSE_INTERNAL, "no memory for a timer");
+}
+
 static void worker_eof(libxl__egc *egc, struct job *j)
 {
     EGC_GC;
 
     close_channel(gc, &j->worker, &j->worker_ev);
+    if (j->worker_status < 0)
+        job_farewell(egc, j);
 }
 
 /* Reads what the worker has said.  all: it is dead, so there is an end. */
@@ -222,6 +242,7 @@ static void worker_died(libxl__egc *egc, libxl__ev_child *ch, pid_t pid, int sta
     EGC_GC;
 
     j->worker_status = status;
+    libxl__ev_time_deregister(gc, &j->farewell);
     /* What it said before it died counts. */
     read_worker(egc, j, true);
     suspend_stop(gc, j);
@@ -383,6 +404,7 @@ static struct job *job_new(struct parent *p, uint32_t number, const struct msg_J
     libxl__ev_fd_init(&j->worker_ev);
     libxl__ev_child_init(&j->child);
     libxl__ev_time_init(&j->deadline);
+    libxl__ev_time_init(&j->farewell);
     libxl__ev_time_init(&j->throttle);
     libxl__ev_time_init(&j->suspend_timer);
     libxl__ev_xswatch_init(&j->shutdown_watch);

@@ -50,6 +50,7 @@ struct job {
     libxl__ev_fd op_ev, worker_ev;
     libxl__ev_child child;
     libxl__ev_time deadline;        /* of the whole operation, then from SAVED to COMMIT */
+    libxl__ev_time farewell;        /* from its last word, or its closed channel, to its death */
     bool outcome_sent;
 
     struct msg_COMPLETE complete;
@@ -89,6 +90,8 @@ void job_warden_message(libxl__egc *egc, struct job *j, struct ipc_frame *f);
  * for the operator, or NULL. */
 void job_fail(libxl__egc *egc, struct job *j, enum job_cause cause, const char *detail);
 struct job *job_find(struct parent *p, uint32_t number);
+/* The worker has nothing more to say: it has FAREWELL_MS to die. */
+void job_farewell(libxl__egc *egc, struct job *j);
 
 /* Sends to the warden about this job; a warden that cannot take it is as good as gone. */
 void job_tell_warden(struct job *j, uint32_t type, const void *msg);

@@ -79,7 +79,7 @@ static void complete(libxl__egc *egc, struct job *j, const struct msg_COMPLETE *
     j->complete = *m;
     j->completed = true;
     j->worker.phase = PH_CLOSED;
-    /* Its death tells the rest; until then the deadline bounds it. */
+    job_farewell(egc, j);       /* its death tells the rest */
 }
 
 void save_message(libxl__egc *egc, struct job *j, struct ipc_frame *f)

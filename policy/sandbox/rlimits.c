@@ -15,6 +15,7 @@ struct limits {
     rlim_t nproc;       /* of the uid, threads too */
     rlim_t fsize;
     rlim_t memlock;
+    rlim_t data;        /* private writable memory: a worker must not drive the host out of it */
 };
 
 /*
@@ -23,12 +24,13 @@ struct limits {
  * The forker's limits are inherited by the workers, who can only lower them.
  */
 static const struct limits table[SANDBOX_KINDS] = {
-    [SANDBOX_WARDEN] = {8192, 0, 64 * MIB, 64 * MIB},
-    [SANDBOX_RECORDER] = {64, 0, RLIM_INFINITY, 0},
-    [SANDBOX_GATE] = {256, 0, 0, 0},
-    [SANDBOX_PARENT] = {8192, 16, 0, 0},    /* libxenstore's reader; a dying predecessor */
-    [SANDBOX_FORKER] = {4096, 1100, RLIM_INFINITY, 0},
-    [SANDBOX_SAVE] = {64, 0, RLIM_INFINITY, 0},
+    [SANDBOX_WARDEN] = {8192, 0, 64 * MIB, 64 * MIB, 64 * MIB},
+    [SANDBOX_RECORDER] = {64, 0, RLIM_INFINITY, 0, 64 * MIB},
+    [SANDBOX_GATE] = {256, 0, 0, 0, 64 * MIB},
+    /* NPROC: libxenstore's reader; a dying predecessor */
+    [SANDBOX_PARENT] = {8192, 16, 0, 0, 256 * MIB},
+    [SANDBOX_FORKER] = {4096, 1100, RLIM_INFINITY, 0, 512 * MIB},
+    [SANDBOX_SAVE] = {64, 0, RLIM_INFINITY, 0, 512 * MIB},
 };
 
 /* A limit above the inherited one is cut down to that: raising needs a capability. */
@@ -69,6 +71,11 @@ int sandbox_rlimits(enum sandbox_kind kind, char why[128])
     rc = set(RLIMIT_MEMLOCK, l->memlock, "MEMLOCK", why);
     if (rc)
         goto out;
+#ifndef MOAT_SANITIZED      /* whose shadow memory is terabytes of such memory */
+    rc = set(RLIMIT_DATA, l->data, "DATA", why);
+    if (rc)
+        goto out;
+#endif
     rc = set(RLIMIT_MSGQUEUE, 0, "MSGQUEUE", why);
     if (rc)
         goto out;

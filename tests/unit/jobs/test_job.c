@@ -414,6 +414,36 @@ static void test_a_second_complete_is_a_failure(void **state)
     fails_with(CAUSE_PROTOCOL, true);
 }
 
+/* These two wait out the farewell of five seconds. */
+static struct msg_DONE outlives(void)
+{
+    struct msg_ABORT a;
+
+    for (int i = 0; i < 120; i++)
+        moat_loop_run_once(p.ctx, 50);
+    expect(&warden, MSG_ABORT, &a);
+    assert_int_equal(a.cause, CAUSE_PROTOCOL);
+    kill(child, SIGKILL);
+    return fails_with(CAUSE_PROTOCOL, false);
+}
+
+static void test_a_worker_that_completes_and_lives_on_is_ended(void **state)
+{
+    struct msg_COMPLETE c = {.retval = 0};
+
+    to_suspended();
+    say(&worker, MSG_COMPLETE, &c);
+    outlives();
+}
+
+static void test_a_worker_that_closes_its_channel_and_lives_on_is_ended(void **state)
+{
+    to_suspended();
+    close(worker.fd);
+    worker.fd = dup(0);
+    outlives();
+}
+
 static void test_complete_said_just_before_death_is_read(void **state)
 {
     struct msg_COMPLETE c = {.retval = 0, .bytes = 1};
@@ -588,6 +618,8 @@ int main(void)
         T(test_worker_that_exits_without_complete_has_failed),
         T(test_complete_zero_with_a_bad_exit_status_has_failed),
         T(test_a_second_complete_is_a_failure),
+        T(test_a_worker_that_completes_and_lives_on_is_ended),
+        T(test_a_worker_that_closes_its_channel_and_lives_on_is_ended),
         T(test_complete_said_just_before_death_is_read),
         T(test_suspend_out_of_phase_ends_the_worker),
         T(test_a_second_suspend_ends_the_worker),
