@@ -129,10 +129,18 @@ stalled_save_ends() {
 
 # stalled_over: the command ends, its pipe still full; sets $status and $output as run does.
 stalled_over() {
+    if ! wait_for 90 moat_ended; then
+        fail "the command ends" "$(cat "/tmp/$BOX_CASE/stalled")" "$(as backupd moat jobs)"
+        kill -KILL "$moat_pid"
+    fi
     wait "$moat_pid"
     status=$?
     exec 5>&-
     output=$(cat "/tmp/$BOX_CASE/stalled")
+}
+
+moat_ended() {
+    [ ! -e "/proc/$moat_pid" ] || grep -q '^State:.Z' "/proc/$moat_pid/status"
 }
 
 no_worker() {

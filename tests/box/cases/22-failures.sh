@@ -67,7 +67,7 @@ saving() {
     wait_for 30 pidof save || fail "a worker appears" "$(cat "/tmp/$BOX_CASE/stalled")"
 }
 
-guest_create pvh "on_crash = \"preserve\"" || done_testing
+guest_create pvh -a sysrq_always_enabled "on_crash = \"preserve\"" || done_testing
 
 # --- the disk
 
@@ -96,7 +96,11 @@ all_well "a paused guest"
 # --- the operator
 
 stalled_save -c --live "$guest"
-ok "cancel: is allowed to its operator" as backupd moat cancel "$(as backupd moat jobs | awk 'NR == 2 { print $1 }')"
+job=$(as backupd moat jobs | awk 'NR == 2 { print $1 }')
+audit_mark
+ok "cancel: is allowed to its operator" as backupd moat cancel "$job"
+is "cancel: the audit log says whose it was" \
+    "$(audit_since "\"what\":\"note\",\"uid\":1000,.*\"kind\":\"cancel\".*\"target\":$job,.*\"domid\":$domid,")" 1
 stalled_over
 ended "cancel" 1 "cancelled by an operator" cancelled
 all_well "cancel"
