@@ -184,15 +184,6 @@ done
 xenstore-write "/local/domain/$twin/image/device-model-pid" 1
 refused "a domain with a device model" 1 "has a device model.*use xl save" moat save "$twin" /tmp/twin
 xenstore-rm "/local/domain/$twin/image/device-model-pid"
-xl create -q -p /guest/pv.cfg 'name="numa"' 'vcpus=2' \
-    'vnuma=[["pnode=0","size=96","vcpus=0","vdistances=10,20"],["pnode=0","size=96","vcpus=1","vdistances=20,10"]]' \
-    >numa.log 2>&1
-if xl domid numa >/dev/null 2>&1; then
-    refused "a domain with virtual NUMA nodes" 1 "has virtual NUMA nodes" moat save numa /tmp/numa
-    xl destroy numa
-else
-    diag "no domain with vNUMA could be made: $(cat numa.log)"
-fi
 
 # --- FILE
 
