@@ -150,6 +150,7 @@ enum record_act {
 #define SAW_LOGDIRTY_OFF 0x4u
 #define SAW_CONTEXT 0x8u    /* the rows that read the vcpu state were executed after the suspend */
 #define SAW_DEATH 0x10u     /* the worker's pidfd became readable */
+#define SAW_FINISHED 0x20u  /* the worker itself said that the image is complete */
 
 /* Why the warden refused something (RECORD.refused is indexed by it). */
 enum refusal {

@@ -46,6 +46,9 @@ void worker_complete(int retval, int errnum, uint64_t bytes, const char *message
 {
     struct msg_COMPLETE msg = { .retval = retval, .errnum = errnum, .bytes = bytes };
 
+    /* To the warden first: it believes no report of a success that it was not told itself. */
+    if (!retval && ipc_send(&worker.warden, MSG_FINISHED, worker.job, NULL, NULL, 0))
+        _exit(1);
     if (message)
         ipc_text(msg.message, sizeof(msg.message), message);
     worker_tell(MSG_COMPLETE, &msg);

@@ -118,6 +118,7 @@ static const struct bit_word saw_bits[] = {
     { SAW_LOGDIRTY_OFF, "log-dirty-off" },
     { SAW_CONTEXT, "context" },
     { SAW_DEATH, "death" },
+    { SAW_FINISHED, "finished" },
 };
 
 /* Short words for programs; ipc_cause_words() has the clauses for people. */

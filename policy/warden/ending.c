@@ -93,7 +93,7 @@ void job_finish(struct job *j, uint32_t cause, int errnum)
 /* What the parent reports counts only where it is worse than what the warden saw. */
 static uint32_t judge(struct job *j)
 {
-    const uint32_t need = SAW_SUSPEND | SAW_CONTEXT | SAW_DEATH;
+    const uint32_t need = SAW_SUSPEND | SAW_CONTEXT | SAW_FINISHED | SAW_DEATH;
     const uint32_t saw = j->call.saw;
     struct dom_info info;
 

@@ -341,6 +341,11 @@ void job_worker_readable(struct job *j)
         job_fail(j, CAUSE_PROTOCOL);
         return;
     }
+    if (f.type == MSG_FINISHED) {
+        j->call.saw |= SAW_FINISHED;
+        j->worker.phase = PH_CLOSED;    /* nothing is legal after it */
+        return;
+    }
     rc = call_execute(&j->call, &call, &called, &why);
     executed(j);
     if (j->failed)
@@ -359,6 +364,9 @@ void job_worker_dead(struct job *j)
     j->died = now_ms();
     j->call.saw |= SAW_DEATH;
     close_fd(&j->pidfd);
+    /* Its last word may have come between poll's look at the channel and at the pidfd. */
+    if (j->worker.fd >= 0)
+        job_worker_readable(j);
     close_fd(&j->worker.fd);
     /* Sealed against shrinking: only its pages go, for the next job to find zeros. */
     fallocate(w.arenas[j - w.jobs].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HV_BULK_MAX);

@@ -191,7 +191,7 @@ const struct attack attacks_image[] = {
      "log-dirty mode cannot be begun after the suspend"},
     {"logdirty-left-on", left_logdirty, 0, LOCKED, "unseen", "--live destroy",
      "COMPLETE 0 with log-dirty mode on is no success, and it is switched off"},
-    {"complete-early", complete_early, 0, LOCKED, "unseen", NULL,
+    {"complete-early", complete_early, 0, LOCKED, "protocol", NULL,
      "COMPLETE 0 before the work is no success"},
     {"complete-and-stay", complete_and_stay, 0, LOCKED, "deadline", "--deadline 3 destroy",
      "COMPLETE 0 without exit is no success"},

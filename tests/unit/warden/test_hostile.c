@@ -336,6 +336,36 @@ static void test_two_outcomes(void **state)
     assert_int_equal(count("destroy"), 0);
 }
 
+static void test_finished_twice(void **state)
+{
+    begin(0);
+    save_run();
+    save_suspend();
+    save_context();
+    save_finished();
+    pump(200);
+    assert_true(count("kill worker") >= 1);
+    save_die();
+    save_outcome(0, 0, CAUSE_NONE);
+    assert_int_equal(record_of(RECORD_END, 0)->cause, CAUSE_PROTOCOL);
+}
+
+static void test_call_after_finished(void **state)
+{
+    struct msg_CALL c = {.op = 36, .row = 1};
+
+    begin(0);
+    save_run();
+    save_suspend();
+    save_context();
+    assert_int_equal(ipc_send(&t.worker, MSG_CALL, t.number, &c, NULL, 0), 0);
+    pump(200);
+    assert_true(count("kill worker") >= 1);
+    save_die();
+    save_outcome(0, 0, CAUSE_NONE);
+    assert_int_equal(record_of(RECORD_END, 0)->cause, CAUSE_PROTOCOL);
+}
+
 /* Only the operator's own process can be heard on its connection; from the parent it is no message. */
 static void test_forged_commit(void **state)
 {
@@ -665,6 +695,8 @@ int main(void)
         T(test_channel_closed_is_not_death, "worker: a closed channel is not its death"),
         T(test_arena, "worker: the arena is sealed, and empty for the next job"),
         T(test_abandon_early, "parent: ABANDON before the verdict is refused in every state"),
+        T(test_finished_twice, "worker: FINISHED twice ends the job"),
+        T(test_call_after_finished, "worker: a call after FINISHED ends the job"),
         T(test_forged_commit, "parent: COMMIT is not its to say"),
         T(test_commit_echoed_by_the_parent, "parent: it cannot put words into the operator's mouth"),
         T(test_operator_gone_after_saved, "operator: gone before COMMIT, the guest is resumed"),

@@ -2,6 +2,7 @@
 /* A save from intent to end, as the warden sees it. */
 #include "tests/unit/warden/world.h"
 
+#include <signal.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -146,6 +147,41 @@ static void test_resume_without_pv_drivers(void **state)
     release();
     assert_int_equal(count("setvcpucontext"), 0);
     assert_int_equal(count("hv resume 5"), 1);
+}
+
+/* Everything was read, but the write failed: the parent's report of a success does not help it. */
+static void test_unfinished(void **state)
+{
+    rule(ALL, true, "*");
+    world_start();
+    t.no_finished = true;
+    save_begin(0);
+    save_run();
+    save_suspend();
+    save_context();
+    save_die();
+    save_outcome(0, 0, CAUSE_NONE);
+    assert_int_equal(t.verdict.rc, -3);
+    assert_int_equal(record_of(RECORD_END, 0)->cause, CAUSE_UNSEEN);
+    assert_int_equal(count("hv resume 5"), 1);
+    assert_int_equal(count("destroy"), 0);
+}
+
+static void test_last_word_and_death_at_once(void **state)
+{
+    rule(ALL, true, "*");
+    world_start();
+    t.no_finished = true;
+    save_begin(0);
+    save_run();
+    save_suspend();
+    save_context();
+    kill(t.warden, SIGSTOP);        /* it finds both when it wakes up */
+    save_finished();
+    save_die();
+    kill(t.warden, SIGCONT);
+    save_outcome(0, 0, CAUSE_NONE);
+    assert_int_equal(t.verdict.rc, 0);
 }
 
 static void test_unseen(void **state)
@@ -411,6 +447,8 @@ int main(void)
         T(test_checkpoint_without_note, "save -c resumes a guest that never took note, too"),
         T(test_pause, "-p leaves the guest paused"),
         T(test_resume_without_pv_drivers, "a guest without PV drivers keeps its registers"),
+        T(test_unfinished, "no success that the worker did not tell the warden itself"),
+        T(test_last_word_and_death_at_once, "a worker's last word is heard though it is dead"),
         T(test_unseen, "COMPLETE 0 without the closing rows is a failure"),
         T(test_unseen_suspend, "COMPLETE 0 without a suspend is a failure"),
         T(test_logdirty_left_on, "log-dirty of a dead worker is switched off"),

@@ -668,6 +668,13 @@ void save_context(void)
     h.buffer.p = (void *)1;
     assert_int_equal(call_domctl(HV_GETHVMCONTEXT, XEN_DOMCTL_gethvmcontext, &h, sizeof(h)), 0);
     assert_int_equal(call_domctl(HV_LOGDIRTY_OFF, XEN_DOMCTL_shadow_op, &off, sizeof(off)), 0);
+    if (!t.no_finished)
+        save_finished();
+}
+
+void save_finished(void)
+{
+    assert_int_equal(ipc_send(&t.worker, MSG_FINISHED, t.number, NULL, NULL, 0), 0);
 }
 
 void save_die(void)

@@ -78,7 +78,7 @@ struct world {
     /* how the others behave */
     uint32_t fail_record, fail_act; /* enum record_what, and act for ACT; answered with ENOSPC */
     int config_errnum, spawn_errnum, gate_errnum, grant_errnum, destroy_errnum;
-    bool silent_gate, hold_destroy, no_kill;
+    bool silent_gate, hold_destroy, no_kill, no_finished;
     bool unread;                    /* the guest never takes note of the request: XS_UNDO says so */
 };
 extern struct world t;
@@ -115,7 +115,8 @@ int file_tmp(void);                 /* an unlinked regular file for writing */
 void save_begin(uint32_t flags);
 void save_run(void);                /* worker's first calls: log-dirty on where live */
 void save_suspend(void);            /* the parent's handshake, the guest suspends */
-void save_context(void);            /* the worker reads the state and ends log-dirty */
+void save_context(void);            /* the worker reads the state, ends log-dirty, FINISHED */
+void save_finished(void);
 void save_die(void);                /* the worker dies */
 void save_outcome(int32_t retval, int32_t status, uint32_t cause);
 void save_saved(uint32_t flags);    /* all of these: waits for COMMIT */

@@ -37,6 +37,7 @@ static void assert_saved(void)
 {
     assert_true(WIFEXITED(r.status));
     assert_true(r.completed);
+    assert_int_equal(r.finished, !r.complete.retval);
     if (r.complete.retval)
         fail_msg("%s", r.complete.message);
     assert_int_equal(WEXITSTATUS(r.status), 0);

@@ -88,6 +88,11 @@ static bool answer_call(struct ends *e, struct worker_run *r)
     enum refusal why;
     uint32_t job = frame.job;
 
+    assert_false(r->finished);          /* FINISHED is the last message */
+    if (frame.type == MSG_FINISHED) {
+        r->finished = true;
+        return true;
+    }
     assert_int_equal(frame.type, MSG_CALL);
     assert_int_equal(ipc_decode(&frame, &in), 0);
     if (call_execute(&r->ctx, &in, &out, &why)) {

@@ -25,6 +25,7 @@ struct worker_run {
     /* what came of it */
     struct call_ctx ctx;
     bool completed;
+    bool finished;
     struct msg_COMPLETE complete;
     int status;             /* wait status */
     unsigned suspends, progresses, logs, refusals;
