@@ -42,8 +42,8 @@ void worker_tell(uint32_t type, const void *msg);
  * whose peer does not keep the protocol cannot know what it is doing. */
 void worker_await(struct ipc_chan *ch, uint32_t type, void *msg);
 
-/* The last messages: FINISHED to the warden on success, then COMPLETE to the parent.  message may be
- * NULL; bytes is the size of the image. */
+/* The last messages: FINISHED to the warden on success, then COMPLETE to the parent.  message may
+ * be NULL; bytes is the size of the image. */
 void worker_complete(int retval, int errnum, uint64_t bytes, const char *message);
 
 /* Logging for the library's calls: WORKER_LOG messages. */
