@@ -232,6 +232,17 @@ static pid_t find(const char *comm, pid_t parent)
     return found;
 }
 
+/* The same for one that is being started: READY comes from the warden, the others take their names
+ * when they get to it. */
+static pid_t await_process(const char *comm, pid_t parent)
+{
+    pid_t pid = 0;
+
+    for (int i = 0; i < 250 && !(pid = find(comm, parent)); i++)
+        usleep(20000);
+    return pid;
+}
+
 /* How many processes run under moat's users. */
 static int residents(void)
 {
@@ -431,7 +442,7 @@ static void locked(pid_t pid, int uid)
 
 static void the_parent_has_no_right_and_no_file(void **state)
 {
-    pid_t parent = find("moatd-parent", moatd);
+    pid_t parent = await_process("moatd-parent", moatd);
 
     assert_true(parent > 0);
     wait_log("@moat-gate xenstore request", 2, 5);      /* watch, unwatch: then it locks */
@@ -454,7 +465,7 @@ static void same_namespace(pid_t pid, const char *ns, bool expected)
 
 static void the_forker_has_the_workers_programs_and_no_network(void **state)
 {
-    pid_t forker = find("moatd-forker", find("moatd-parent", moatd));
+    pid_t forker = await_process("moatd-forker", await_process("moatd-parent", moatd));
 
     assert_true(forker > 0);
     for (int i = 0; i < 250 && strcmp(status_of(forker, "Seccomp"), "2"); i++)
@@ -528,8 +539,9 @@ static int starts = 1;
 
 static void all_start_again_after(const char *comm, bool forker)
 {
-    pid_t parent = find("moatd-parent", moatd), old = find("moat-gate", moatd);
-    pid_t victim = find(comm, forker ? parent : moatd);
+    pid_t parent = await_process("moatd-parent", moatd);
+    pid_t old = await_process("moat-gate", moatd);
+    pid_t victim = await_process(comm, forker ? parent : moatd);
 
     assert_true(victim > 0 && old > 0);
     assert_int_equal(kill(victim, SIGKILL), 0);
@@ -558,7 +570,7 @@ static void when_the_parent_dies_its_workers_die_and_all_start_again(void **stat
 {
     command("spawn");
     wait_log("worker: @moat-save blocking", 2, 10);
-    assert_true(find("moat-save", 0) > 0);
+    assert_true(await_process("moat-save", 0) > 0);
     all_start_again_after("moatd-parent", false);
     assert_int_equal(find("moat-save", 0), 0);
 }
