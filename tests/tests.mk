@@ -102,7 +102,7 @@ stage: all
 	$(MAKE) --no-print-directory install DESTDIR=$(STAGE) > /dev/null
 check-box: stage hostile
 	tests/box/fetch.sh
-	tests/box/run.sh $(T)
+	tests/box/check.sh $(T)
 box-shell: stage
 	tests/box/fetch.sh
 	tests/box/shell.sh
