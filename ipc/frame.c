@@ -226,7 +226,7 @@ int ipc_decode(struct ipc_frame *frame, void *msg)
     return rc;
 }
 
-static int64_t now_ms(void)
+int64_t ipc_now_ms(void)
 {
     struct timespec ts;
 
@@ -237,12 +237,12 @@ static int64_t now_ms(void)
 int ipc_expect(const struct ipc_chan *ch, struct ipc_frame *frame, uint32_t type, void *msg,
                int timeout_ms)
 {
-    int64_t end = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
+    int64_t end = timeout_ms < 0 ? INT64_MAX : ipc_now_ms() + timeout_ms;
     int rc;
 
     for (;;) {
         struct pollfd p = {.fd = ch->fd, .events = POLLIN};
-        int64_t left = timeout_ms < 0 ? -1 : end - now_ms();
+        int64_t left = timeout_ms < 0 ? -1 : end - ipc_now_ms();
         int r;
 
         if (timeout_ms >= 0 && left < 0)

@@ -274,6 +274,9 @@ int ipc_decode(struct ipc_frame *frame, void *msg);
 int ipc_expect(const struct ipc_chan *ch, struct ipc_frame *frame, uint32_t type, void *msg,
                int timeout_ms);
 
+/* CLOCK_MONOTONIC in milliseconds: for deadlines and rates. */
+int64_t ipc_now_ms(void);
+
 /* Takes fd number i out of the frame: the caller owns it.  -1 if there is none. */
 int ipc_take_fd(struct ipc_frame *frame, unsigned i);
 

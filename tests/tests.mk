@@ -18,7 +18,6 @@ UNIT_LIBS   = $(shell $(PKG) --libs cmocka xenstore inih libcap-ng json-c libsod
 # What an area links besides: objects that are in no archive, libraries.
 unit_more_workers     = $(B)/libworker.a
 unit_libs_workers     = $(XENGUEST_LIBS)
-unit_more_warden_call =
 unit_libs_cli         = -Wl,--wrap=openat,--wrap=renameat2,--wrap=linkat
 
 # The simulation: its programs, and what tests/unit/sim links (unit_more_sim).

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "parent/cli/cli.h"
@@ -12,17 +11,9 @@
 #define BAR 30
 #define REDRAW_MS 100
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void progress_begin(struct progress *p)
 {
-    *p = (struct progress){.terminal = isatty(STDERR_FILENO), .started_ms = now_ms()};
+    *p = (struct progress){.terminal = isatty(STDERR_FILENO), .started_ms = ipc_now_ms()};
 }
 
 static const char *stage_words(uint32_t stage)
@@ -68,7 +59,7 @@ void progress_show(struct progress *p, const struct msg_PROGRESS *m)
 {
     struct msg_PROGRESS shown = *m;
     bool new_stage = m->stage != p->stage || m->iteration != p->iteration;
-    int64_t now = now_ms();
+    int64_t now = ipc_now_ms();
 
     if (cli.json)
         return;

@@ -2,21 +2,12 @@
 /* A worker that says more than a save ever has to say is read slowly: its own socket fills up and
  * it waits, while the other jobs go on. */
 #include <poll.h>
-#include <time.h>
 
 #include "parent/jobs/job.h"
 
 #define WINDOW_MS 1000
 #define WINDOW_FRAMES 400
 #define PAUSE_MS 200
-
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void read_again(libxl__egc *egc, libxl__ev_time *ev, const struct timespec *abs, int rc)
 {
@@ -29,7 +20,7 @@ static void read_again(libxl__egc *egc, libxl__ev_time *ev, const struct timespe
 
 bool flow_throttle(libxl__egc *egc, struct job *j)
 {
-    int64_t now = now_ms();
+    int64_t now = ipc_now_ms();
     EGC_GC;
 
     if (now - j->window_ms >= WINDOW_MS) {
