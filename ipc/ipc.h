@@ -53,6 +53,8 @@ enum intent_kind {
     KIND_SAVE = 2,
     KIND_JOBS = 3,
     KIND_CANCEL = 4,
+    KIND_RESUME = 5,    /* a domain that is suspended goes on */
+    KIND_WATCH = 6,     /* tell when the domain shuts down and when it is gone */
 };
 
 #define INTENT_CHECKPOINT 0x1u     /* -c: the domain runs on */
@@ -61,7 +63,8 @@ enum intent_kind {
 #define INTENT_LIVE 0x8u           /* --live: precopy rounds */
 #define INTENT_LONG 0x10u          /* list -l */
 #define INTENT_STREAM 0x20u        /* FILE is a pipe */
-#define INTENT_FLAGS 0x3fu
+#define INTENT_SUSPENDED 0x40u     /* it stays suspended; FILE gets libxl's stream and no more */
+#define INTENT_FLAGS 0x7fu
 
 enum worker_kind {
     WORKER_SAVE = 1,

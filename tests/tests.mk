@@ -28,7 +28,7 @@ include tests/hostile/hostile.mk
 define unit_area
 unit_help_$(1) := $$(call obj,$$(filter-out $$(unit_c),$$(wildcard tests/unit/$(1)/*.c)))
 $$(filter $(B)/tests/$(1)/%,$$(unit_bin)): $(B)/tests/$(1)/%: $(B)/obj/tests/unit/$(1)/%.o \
-    $$(unit_help_$(1)) $$(unit_more_$(1)) $(B)/libmoat.a
+    $$(unit_help_$(1)) $$(unit_more_$(1)) $(B)/libcore.a
 	@mkdir -p $$(@D)
 	$$(call say,LD $$@)
 	$$(Q)$$(CC) -pie $$(LDFLAGS) $$^ -o $$@ $$(unit_libs_$(1)) $$(UNIT_LIBS) -lpthread
@@ -78,7 +78,7 @@ fuzz_libs_fuzz_json = $(XENGUEST_LIBS) $(shell $(PKG) --libs json-c)
 fuzz_libs_fuzz_conf = $(shell $(PKG) --libs inih)
 fuzz_libs_fuzz_audit = $(shell $(PKG) --libs json-c libsodium)
 define fuzz_program
-build/fuzz/$(1): $(B)/obj/tests/fuzz/$(1).o $$(fuzz_more_$(1)) $(B)/libmoat.a
+build/fuzz/$(1): $(B)/obj/tests/fuzz/$(1).o $$(fuzz_more_$(1)) $(B)/libcore.a
 	$$(call say,LD $$@)
 	$$(Q)$$(CC) -pie $(FUZZ_FLAGS) $$^ -o $$@ $$(fuzz_libs_$(1))
 endef

@@ -58,7 +58,7 @@ static void child_readable(libxl__egc *egc, libxl__ev_fd *efd, int fd, short eve
     if (!r || (r < 0 && errno == EINTR))
         return;
     if (r < 0) {
-        libxl__disaster(CTX, errno, "a child's exit status was taken by somebody else");
+        libxl__disaster(CTX, 0, errno, "a child's exit status was taken by somebody else");
         status = 255 << 8;
     }
     LIST_REMOVE(rec, entry);

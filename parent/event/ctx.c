@@ -107,11 +107,11 @@ void libxl__log(libxl_ctx *ctx, int level, int errnoval, const char *fmt, ...)
     ctx->hooks.log(ctx->user, level, msg);
 }
 
-void libxl__disaster(libxl_ctx *ctx, int errnoval, const char *msg)
+void libxl__disaster(libxl_ctx *ctx, libxl_event_type type, int errnoval, const char *msg)
 {
     libxl__log(ctx, LIBXL__LOG_CRITICAL, errnoval, "%s", msg);
     if (ctx->hooks.disaster)
-        ctx->hooks.disaster(ctx->user, msg, errnoval);
+        ctx->hooks.disaster(ctx->user, type, msg, errnoval);
 }
 
 /* ---------- memory ---------- */

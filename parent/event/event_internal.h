@@ -48,9 +48,8 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "parent/event/libxl_error.h"
+#include "moat/libxl_event.h"
 
-typedef struct libxl__ctx libxl_ctx;
 typedef struct libxl__gc libxl__gc;
 typedef struct libxl__egc libxl__egc;
 typedef struct libxl__ao libxl__ao;
@@ -60,26 +59,6 @@ typedef struct libxl__ev_xswatch libxl__ev_xswatch;
 typedef struct libxl__ev_child libxl__ev_child;
 typedef struct libxl__ev_immediate libxl__ev_immediate;
 typedef struct libxl__ao_abortable libxl__ao_abortable;
-
-typedef uint64_t libxl_ev_user;
-
-typedef enum libxl_event_type {
-    LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN = 1,
-    LIBXL_EVENT_TYPE_DOMAIN_DEATH = 2,
-    LIBXL_EVENT_TYPE_DISK_EJECT = 3,
-    LIBXL_EVENT_TYPE_OPERATION_COMPLETE = 4,
-    LIBXL_EVENT_TYPE_DOMAIN_CREATE_CONSOLE_AVAILABLE = 5,
-} libxl_event_type;
-
-typedef struct libxl_event {
-    libxl_event_type type;
-    uint32_t domid;
-    libxl_ev_user for_user;
-    union {
-        struct { uint8_t shutdown_reason; } domain_shutdown;
-        struct { int rc; } operation_complete;
-    } u;
-} libxl_event;
 
 /* ------------------------------------------------------------------ ctx, log and memory (ctx.c) */
 
@@ -93,7 +72,7 @@ typedef struct moat_ctx_hooks {
     void (*log)(void *user, int level, const char *msg);
     /* Something was lost that cannot be had again (a child's status, the xenstore connection).
      * May be called with the lock held: must not call the core. */
-    void (*disaster)(void *user, const char *msg, int errnoval);
+    void (*disaster)(void *user, libxl_event_type type, const char *msg, int errnoval);
     /* Takes over ev; delivered from an egc's cleanup, unlocked. */
     void (*event_occurs)(void *user, libxl_event *ev);
 } moat_ctx_hooks;
@@ -109,12 +88,12 @@ void libxl__ctx_unlock(libxl_ctx *ctx);
 
 void libxl__log(libxl_ctx *ctx, int level, int errnoval, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-void libxl__disaster(libxl_ctx *ctx, int errnoval, const char *msg);
+/* type: of the events that are lost, 0 = all. */
+void libxl__disaster(libxl_ctx *ctx, libxl_event_type type, int errnoval, const char *msg);
 
 /* A libxl_event of the given kind, to be freed with libxl_event_free(); NULL if out of memory. */
 libxl_event *libxl__event_new(libxl_ctx *ctx, libxl_event_type type, uint32_t domid,
                               libxl_ev_user for_user);
-void libxl_event_free(libxl_ctx *ctx, libxl_event *ev);
 
 /* A gc remembers allocations and frees them all at once. */
 struct libxl__gc {
@@ -186,23 +165,6 @@ static inline int libxl__ev_fd_isregistered(const libxl__ev_fd *ev) { return ev-
 
 /* ---------------------------------------------------------------------- ao (ao.c, abort.c) */
 
-/* How the end of an operation is told: by callback, or (callback NULL) as an OPERATION_COMPLETE
- * event with for_user = for_event. */
-typedef struct libxl_asyncop_how {
-    void (*callback)(libxl_ctx *ctx, int rc, void *for_callback);
-    union {
-        libxl_ev_user for_event;
-        void *for_callback;
-    } u;
-} libxl_asyncop_how;
-
-/* How progress is told.  The callback owns the event (libxl_event_free). */
-typedef struct libxl_asyncprogress_how {
-    void (*callback)(libxl_ctx *ctx, libxl_event *ev, void *for_callback);
-    libxl_ev_user for_event;
-    void *for_callback;
-} libxl_asyncprogress_how;
-
 /*
  * The initiating function does: create; then either create_fail (nothing was started, nobody will
  * be told) or start things and, as its last act, inprogress, and return what that returns.
@@ -257,8 +219,6 @@ int libxl__ao_aborting(libxl__ao *ao);
 /* Ask for the end of ao.  0; ERROR_ABORTED if asked before; ERROR_NOTFOUND if it is complete.
  * Call it with the lock held exactly once (as in any callback). */
 int libxl__ao_abort(libxl__egc *egc, libxl__ao *ao);
-/* The same for an operation known by its how only; NULL: the first synchronous one. */
-int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how);
 
 /* ------------------------------------------------------------------------------ time (time.c) */
 

@@ -141,7 +141,7 @@ void libxl__xswatch_drain(libxl__egc *egc)
             CTX->xs_more = false;
             if (errno == EAGAIN || errno == EINTR)
                 return;
-            libxl__disaster(CTX, errno, "the connection to xenstore is broken");
+            libxl__disaster(CTX, 0, errno, "the connection to xenstore is broken");
             libxl__ev_fd_deregister(gc, &CTX->watch_efd);
             return;
         }

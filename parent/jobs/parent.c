@@ -21,7 +21,7 @@ static void log_line(void *user, int level, const char *msg)
     fprintf(stderr, "<%d>moatd: %s\n", priority, msg);     /* <N> is the journal's */
 }
 
-static void disaster(void *user, const char *msg, int errnoval)
+static void disaster(void *user, libxl_event_type type, const char *msg, int errnoval)
 {
     struct parent *p = user;
 

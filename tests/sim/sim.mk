@@ -21,27 +21,27 @@ $(S)/as: $(B)/obj/tests/box/tools/as.o
 	$(call say,LD $@)
 	$(Q)$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@
 $(S)/bench_inproc: $(B)/obj/tests/bench/bench_inproc.o $(sim_hv) \
-    $(call sim_obj,xencall_inproc.c foreignmemory_sim.c) $(B)/libmoat.a
+    $(call sim_obj,xencall_inproc.c foreignmemory_sim.c) $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS)
 
-$(S)/bench_hello: $(B)/obj/tests/bench/bench_hello.o $(B)/libmoat.a
+$(S)/bench_hello: $(B)/obj/tests/bench/bench_hello.o $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
 
 $(S)/moatd: $(call obj,policy/launch/moatd_main.c) $(call sim_obj,destroy_sim.c simclient.c) \
-    $(B)/libmoat.a
+    $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
-$(S)/libexec/warden: $(call obj,policy/warden/warden_main.c) $(sim_hv) $(B)/libmoat.a
+$(S)/libexec/warden: $(call obj,policy/warden/warden_main.c) $(sim_hv) $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@
 $(S)/libexec/save: $(call obj,workers/save/save_main.c) $(call sim_obj,foreignmemory_sim.c) \
-    $(B)/libworker.a $(B)/libmoat.a
+    $(B)/libworker.a $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(STATIC_PIE) $(LDFLAGS) $^ -o $@ $(XENGUEST_LIBS) $(call static_libs,json-c)

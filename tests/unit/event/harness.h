@@ -48,7 +48,7 @@ static inline void take_log(void *user, int level, const char *msg)
         snprintf(last_log, sizeof(last_log), "%s", msg);
 }
 
-static inline void take_disaster(void *user, const char *msg, int errnoval)
+static inline void take_disaster(void *user, libxl_event_type type, const char *msg, int errnoval)
 {
     (void)user, (void)msg, (void)errnoval;
     disasters++;
