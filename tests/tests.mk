@@ -18,6 +18,8 @@ UNIT_LIBS   = $(shell $(PKG) --libs cmocka xenstore inih libcap-ng json-c libsod
 # What an area links besides: objects that are in no archive, libraries.
 unit_more_workers     = $(B)/libworker.a
 unit_libs_workers     = $(XENGUEST_LIBS)
+unit_more_lib         = $(B)/libapi.a
+unit_libs_lib         = $(shell $(PKG) --libs xentoollog)
 unit_libs_cli         = -Wl,--wrap=openat,--wrap=renameat2,--wrap=linkat
 
 # The simulation: its programs, and what tests/unit/sim links (unit_more_sim).
@@ -59,6 +61,13 @@ check-asan:
 	$(MAKE) --no-print-directory SAN=1 san-unit check-sim
 .PHONY: san-unit
 san-unit: $(filter-out $(B)/tests/sandbox/% $(B)/tests/launch/%,$(unit_bin))
+	@tests/run-unit.sh $^
+
+# The event core and the library's public face again with TSan: data races, lock order.
+.PHONY: check-tsan tsan-unit
+check-tsan:
+	$(MAKE) --no-print-directory SAN=thread tsan-unit
+tsan-unit: $(filter $(B)/tests/event/% $(B)/tests/lib/%,$(unit_bin))
 	@tests/run-unit.sh $^
 
 # ---- fuzzing: clang's libFuzzer over everything that reads what others wrote
