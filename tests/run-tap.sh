@@ -1,27 +1,34 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only
-# Runs TAP scripts one after the other, shows failures and a count; exit status 1 if any test failed, if a
+# Runs TAP scripts, PARALLEL (2) at a time, shows failures and a count; exit status 1 if any test failed, if a
 # script ended badly or ran no test.
 set -u
-failed=
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-for t; do
-    echo "# $t"
-    status=0
+one() {
+    dir=$1 t=$2 status=0
+    out=$(mktemp -p "$dir")
     timeout "${TAP_SECONDS:-600}" "$t" >"$out" 2>&1 || status=$?
     good=$(grep -c '^ok ' "$out")
     bad=$(grep -c '^not ok ' "$out")
     skipped=$(grep -c '^ok .*# SKIP' "$out")
     # With MUST_WORK=1 what could not be tested has failed.
     [ "${MUST_WORK:-0}" != 1 ] || bad=$((bad + skipped))
+    exec 9>"$dir/lock"
+    flock 9
+    echo "# $t"
     if [ "$status" -ne 0 ] || [ "$bad" -ne 0 ] || [ "$good" -eq 0 ]; then
         cat "$out"
-        failed="$failed $t"
+        echo "$t" >>"$dir/failed"
     elif [ "${VERBOSE:-0}" = 1 ]; then
         cat "$out"
     fi
-    grep '^# seed' "$out" || true
+    grep '^# seed' "$out"
     echo "# $t: $((good - skipped)) passed, $skipped skipped, $bad failed, exit status $status"
-done
-[ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }
+}
+if [ "${1:-}" = --one ]; then
+    one "$2" "$3"
+    exit 0
+fi
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+printf '%s\0' "$@" | xargs -0 -P "${PARALLEL:-2}" -n 1 "$0" --one "$dir"
+[ ! -e "$dir/failed" ] || { echo "FAILED: $(tr '\n' ' ' <"$dir/failed")"; exit 1; }

@@ -1,10 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only
-# Runs unit test programs one after the other; exit status 1 if any failed.
+# Runs unit test programs, PARALLEL (2) at a time: most of them wait rather than work. What one prints comes in one
+# piece. Exit status 1 if any failed.
 set -u
-failed=
-for t; do
-    echo "# $t"
-    timeout 300 "$t" 2>&1 || failed="$failed $t"
-done
-[ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }
+if [ "${1:-}" = --one ]; then
+    dir=$2
+    out=$(mktemp -p "$dir")
+    echo "# $3" >"$out"
+    timeout 300 "$3" >>"$out" 2>&1 || echo "$3" >>"$dir/failed"
+    flock "$dir/lock" cat "$out"
+    exit 0
+fi
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+printf '%s\0' "$@" | xargs -0 -P "${PARALLEL:-2}" -n 1 "$0" --one "$dir"
+[ ! -e "$dir/failed" ] || { echo "FAILED: $(tr '\n' ' ' <"$dir/failed")"; exit 1; }
