@@ -81,12 +81,14 @@ compare() {     # compare KIND PLACE [--live]
     esac
 }
 
-# Role, resident memory now and at most, in KiB, of each process that is there.
+# Role, resident memory now and at most, in KiB, of each process that is there. Rss is counted page by page; VmRSS
+# and VmHWM are what each CPU has reported so far, too little by up to a few hundred pages: 4 KiB for a recorder.
 memory() {
     for role in supervisor parent forker warden gate recorder save; do
         for pid in $(pid_of $role); do
-            awk -v role="$role" '/^VmHWM:/ { most = $2 } /^VmRSS:/ { now = $2 }
-                END { if (now) print role, now, most }' "/proc/$pid/status" 2>/dev/null
+            awk -v role="$role" '/^VmHWM:/ { most = $2 } /^Rss:/ { now = $2 }
+                END { if (now) print role, now, most > now ? most : now }' \
+                "/proc/$pid/status" "/proc/$pid/smaps_rollup" 2>/dev/null
         done
     done
 }
