@@ -87,7 +87,7 @@ memory() {
     for role in supervisor parent forker warden gate recorder save; do
         for pid in $(pid_of $role); do
             awk -v role="$role" '/^VmHWM:/ { most = $2 } /^Rss:/ { now = $2 }
-                END { if (now) print role, now, most > now ? most : now }' \
+                END { if (now) print role, now, (most > now ? most : now) }' \
                 "/proc/$pid/status" "/proc/$pid/smaps_rollup" 2>/dev/null
         done
     done
