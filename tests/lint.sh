@@ -61,6 +61,9 @@ for f in $(sources '*.sh' '*.t' .ci/run); do
 done
 
 # shellcheck disable=SC2046
+mandoc -Tlint -Wwarning $(sources 'doc/man/*') || found=1
+
+# shellcheck disable=SC2046
 cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -j2 \
     --suppress=missingInclude --suppress=arrayIndexOutOfBoundsCond \
     --suppress=syntaxError:parent/event/event_internal.h --suppress=unknownMacro --suppress=preprocessorErrorDirective \
