@@ -144,6 +144,21 @@ void libxl__ao_create_fail(libxl__ao *ao)
     libxl__ctx_unlock(ctx);
 }
 
+libxl__ao *libxl__ao_create_hidden(libxl_ctx *ctx)
+{
+    return ao_new(ctx, 0);
+}
+
+void libxl__ao_free_hidden(libxl__ao *ao)
+{
+    libxl_ctx *ctx = libxl__ao_ctx(ao);
+
+    libxl__ctx_lock(ctx);
+    assert(!ao->nested_root && ao->refs == 1);
+    libxl__ao_unref(ao);
+    libxl__ctx_unlock(ctx);
+}
+
 /* The loop itself failing is no reason to forget an operation that uses the caller's arguments: go
  * on, but slowly and without the lock, so that others can work. */
 static void wait_for_completion(libxl_ctx *ctx, libxl__ao *ao)

@@ -48,6 +48,7 @@ struct libxl__ctx {
 
     LIST_HEAD(, libxl__child) children[CHILD_BUCKETS];
     LIST_HEAD(, libxl__ao) aos;                 /* in progress, not nested */
+    LIST_HEAD(, libxl__evgen_domain_death) deaths;      /* lib/death.c */
 };
 
 struct libxl__ao {

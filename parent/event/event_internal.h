@@ -75,6 +75,9 @@ typedef struct moat_ctx_hooks {
     void (*disaster)(void *user, libxl_event_type type, const char *msg, int errnoval);
     /* Takes over ev; delivered from an egc's cleanup, unlocked. */
     void (*event_occurs)(void *user, libxl_event *ev);
+    /* How far an operation is; each thing that is done begins with done 0.  total 0: not known.
+     * Called with the lock held: must not call the core. */
+    void (*progress)(void *user, const char *doing, uint64_t done, uint64_t total);
 } moat_ctx_hooks;
 
 /* *hooks is copied.  0, ERROR_NOMEM or ERROR_FAIL. */
@@ -176,6 +179,12 @@ static inline int libxl__ev_fd_isregistered(const libxl__ev_fd *ev) { return ev-
 libxl__ao *libxl__ao_create(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *ao_how);
 void libxl__ao_create_fail(libxl__ao *ao);
 int libxl__ao_inprogress(libxl__ao *ao);
+
+/* An ao that is no operation, for timers that belong to none or must outlast an abort: it never
+ * ends by itself, nobody can abort it.  NULL if out of memory.  Free it when nothing is registered
+ * with it any more (asserted). */
+libxl__ao *libxl__ao_create_hidden(libxl_ctx *ctx);
+void libxl__ao_free_hidden(libxl__ao *ao);
 
 /* Exactly once; all abortables must be deregistered before the ao's user is told. */
 void libxl__ao_complete(libxl__egc *egc, libxl__ao *ao, int rc);
