@@ -101,7 +101,7 @@ enum job_cause {
     CAUSE_GUEST_IGNORED,     /* the guest did not acknowledge the suspend request */
     CAUSE_GUEST_TIMEDOUT,    /* acknowledged, but did not suspend in time */
     CAUSE_GUEST_DIED,        /* shut down for another reason, dying or gone */
-    CAUSE_OPERATOR_GONE,     /* the connection was lost before COMMIT */
+    CAUSE_OPERATOR_GONE,     /* end of file on the connection before COMMIT */
     CAUSE_COMMIT_DEADLINE,   /* no COMMIT in time */
     CAUSE_CANCELLED,         /* moat cancel */
     CAUSE_WORKER_FAILED,     /* COMPLETE with an error */
@@ -145,6 +145,7 @@ enum record_act {
     ACT_DESTROY,
     ACT_LOGDIRTY,
     ACT_KILL,
+    ACT_LEAVE,              /* suspended by us, it stays so: no undoing from here on */
     ACTS,
 };
 
@@ -304,5 +305,6 @@ const char *ipc_state_word(uint32_t state);    /* enum job_state */
 const char *ipc_act_word(uint32_t act);        /* enum record_act */
 const char *ipc_refusal_word(uint32_t refusal);
 int ipc_cause_exit(uint32_t cause);            /* exit code of the command */
+int ipc_cause_rc(uint32_t cause);              /* libxl error code, 0 for CAUSE_NONE */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* moat jobs, moat cancel. */
+/* moat jobs, moat cancel, moat resume. */
 #include <getopt.h>
 #include <json-c/json.h>
 #include <pwd.h>
@@ -77,16 +77,29 @@ int cmd_jobs(int argc, char **argv)
     return code;
 }
 
+/* One question, one answer. */
+static int ask(const struct msg_INTENT *intent)
+{
+    union client_message m;
+    struct ipc_chan ch = {.fd = -1};
+    uint32_t type;
+    int code = client_open(&ch, intent, -1);
+
+    if (!code)
+        code = client_next(&ch, &type, &m);
+    if (!code)
+        code = client_end(type, &m);
+    if (ch.fd >= 0)
+        close(ch.fd);
+    return code;
+}
+
 int cmd_cancel(int argc, char **argv)
 {
     struct msg_INTENT intent = {.kind = KIND_CANCEL};
-    union client_message m;
-    struct ipc_chan ch = {.fd = -1};
     unsigned long job;
     const char *text;
-    uint32_t type;
     char *end;
-    int code;
 
     if (cli_options_only(argc, argv, "cancel"))
         return EXIT_USAGE;
@@ -99,12 +112,18 @@ int cmd_cancel(int argc, char **argv)
         return EXIT_USAGE;
     }
     intent.target = (uint32_t)job;
-    code = client_open(&ch, &intent, -1);
-    if (!code)
-        code = client_next(&ch, &type, &m);
-    if (!code)
-        code = client_end(type, &m);
-    if (ch.fd >= 0)
-        close(ch.fd);
-    return code;
+    return ask(&intent);
+}
+
+int cmd_resume(int argc, char **argv)
+{
+    struct msg_INTENT intent = {.kind = KIND_RESUME};
+
+    if (cli_options_only(argc, argv, "resume"))
+        return EXIT_USAGE;
+    if (argc - optind != 1)
+        return cli_usage("resume");
+    if (client_domain(&intent, argv[optind]))
+        return EXIT_USAGE;
+    return ask(&intent);
 }

@@ -15,6 +15,7 @@ const struct cli_command cli_commands[] = {
      "save a domain into FILE (xl restore takes it)"},
     {"jobs", cmd_jobs, "jobs", "running operations"},
     {"cancel", cmd_cancel, "cancel JOB", "end a running operation; its domain goes on"},
+    {"resume", cmd_resume, "resume DOMAIN", "let a suspended domain go on"},
     {"audit", cmd_audit, "audit verify [--key KEY] [FILE] | show [--job N] [FILE]",
      "check or read the audit log"},
     {"policy", cmd_policy, "policy check [FILE] | explain [--file FILE] USER OPERATION DOMAIN",

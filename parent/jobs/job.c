@@ -43,11 +43,12 @@ static void close_channel(libxl__gc *gc, struct ipc_chan *ch, libxl__ev_fd *ev)
     ch->fd = -1;
 }
 
+/* Nothing more is heard from it, but it may have half-closed only: then it waits for its DONE. */
 static void operator_lost(libxl__egc *egc, struct job *j)
 {
     EGC_GC;
 
-    close_channel(gc, &j->op, &j->op_ev);
+    libxl__ev_fd_deregister(gc, &j->op_ev);
     job_fail(egc, j, CAUSE_OPERATOR_GONE, NULL);
 }
 
@@ -73,21 +74,6 @@ void job_tell_worker(libxl__egc *egc, struct job *j, uint32_t type, const void *
 }
 
 /* ---- the end */
-
-static int cause_rc(enum job_cause cause)
-{
-    switch (cause) {
-    case CAUSE_NONE: return 0;
-    case CAUSE_DEADLINE:
-    case CAUSE_COMMIT_DEADLINE: return ERROR_TIMEDOUT;
-    case CAUSE_GUEST_IGNORED:
-    case CAUSE_GUEST_TIMEDOUT: return ERROR_GUEST_TIMEDOUT;
-    case CAUSE_GUEST_DIED: return ERROR_DOMAIN_DESTROYED;
-    case CAUSE_CANCELLED:
-    case CAUSE_OPERATOR_GONE: return ERROR_ABORTED;
-    default: return ERROR_FAIL;
-    }
-}
 
 static void end_words(const struct job *j, const char *warden_says, char *buf, size_t size)
 {
@@ -290,13 +276,15 @@ static void verdict(libxl__egc *egc, struct job *j, const struct msg_VERDICT *m)
 {
     struct msg_SAVED saved = {.bytes = j->complete.bytes};
     struct msg_ABANDON abandon;
+    int rc;
     EGC_GC;
 
     libxl__ev_time_deregister(gc, &j->deadline);
     if (m->rc) {
+        rc = j->cause ? ipc_cause_rc(j->cause) : m->rc;
         if (!j->cause)
             j->cause = CAUSE_UNSEEN;
-        job_end(egc, j, cause_rc(j->cause), j->complete.errnum, m->message);
+        job_end(egc, j, rc, j->complete.errnum, m->message);
         return;
     }
     if (j->cause) {
@@ -321,7 +309,7 @@ static void ended(libxl__egc *egc, struct job *j, const struct msg_ENDED *m)
     if (!m->rc)
         j->cause = CAUSE_NONE;
     j->state = JOB_ENDING;
-    job_end(egc, j, m->rc ? m->rc : cause_rc(j->cause), m->errnum, m->message);
+    job_end(egc, j, m->rc ? m->rc : ipc_cause_rc(j->cause), m->errnum, m->message);
 }
 
 void job_warden_message(libxl__egc *egc, struct job *j, struct ipc_frame *f)

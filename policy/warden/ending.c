@@ -51,31 +51,18 @@ void job_fail(struct job *j, uint32_t cause)
         tell(&w.parent, MSG_CANCEL, j->number, &m, NULL, 0);
 }
 
-static int rc_of(uint32_t cause)
-{
-    switch (cause) {                    /* libxl's error codes */
-    case CAUSE_NONE: return 0;
-    case CAUSE_DEADLINE:
-    case CAUSE_COMMIT_DEADLINE: return -9;
-    case CAUSE_GUEST_IGNORED:
-    case CAUSE_GUEST_TIMEDOUT: return -8;
-    case CAUSE_CANCELLED: return -22;
-    default: return -3;
-    }
-}
-
 /* Undo, END, free, and the parent's answer; only when the worker is dead. */
 void job_finish(struct job *j, uint32_t cause, int errnum)
 {
-    struct msg_VERDICT verdict = {.rc = rc_of(cause)};
-    struct msg_ENDED ended = {.rc = rc_of(cause), .errnum = errnum};
+    struct msg_VERDICT verdict = {.rc = ipc_cause_rc(cause)};
+    struct msg_ENDED ended = {.rc = ipc_cause_rc(cause), .errnum = errnum};
     const bool saved = j->state >= JOB_SAVED;
     struct msg_XS_DONE done;
 
     undo_now(j->undo);
     if (cause && !j->message[0])
         ipc_text(j->message, sizeof(j->message), ipc_cause_words(cause));
-    if (record_end(j, cause, rc_of(cause), errnum))
+    if (record_end(j, cause, errnum))
         warden_die("the recorder does not take the end of a job");
     ask(&w.gate, MSG_XS_REVOKE, j->number, NULL, MSG_XS_DONE, &done, NULL);
     undo_end(j->undo);
@@ -226,6 +213,22 @@ static void not_released(struct job *j, const char *what)
     job_finish(j, CAUSE_INTERNAL, EIO);
 }
 
+/*
+ * The act is that from here on nothing is undone.  Until UNDO_LEFT is set a dead warden's successor
+ * resumes the guest, after it never: also when END is not in the log yet, for then the operator's
+ * DONE may be on its way.  That successor records the end, which says that the domain is suspended.
+ */
+static void leave_suspended(struct job *j)
+{
+    if (record_act(j->undo, ACT_LEAVE)) {
+        not_released(j, "left suspended: the audit log cannot be written");
+        return;
+    }
+    undo_set(j->undo, UNDO_LEFT);
+    ipc_text(j->message, sizeof(j->message), "the domain stays suspended");
+    job_finish(j, CAUSE_NONE, 0);
+}
+
 /* safe if the caller lies, because only the warden's own verdict makes JOB_SAVED, only the
  * operator's own process can be heard on this connection, and the domain is the one that was
  * pinned, handle and all. */
@@ -235,6 +238,10 @@ static void committed(struct job *j)
 
     if (dom_same(&j->dom, &info) || !dom_suspended(&info)) {
         job_finish(j, CAUSE_GUEST_DIED, ESRCH);
+        return;
+    }
+    if (j->asker.intent.flags & INTENT_SUSPENDED) {
+        leave_suspended(j);
         return;
     }
     if (!(j->asker.intent.flags & (INTENT_CHECKPOINT | INTENT_PAUSE))) {

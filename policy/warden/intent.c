@@ -21,23 +21,26 @@
 static const char *usage(const struct msg_INTENT *in, bool has_file)
 {
     const uint32_t save = INTENT_CHECKPOINT | INTENT_PAUSE | INTENT_PRESERVE_DOMID | INTENT_LIVE |
-                          INTENT_STREAM;
+                          INTENT_STREAM | INTENT_SUSPENDED;
     const uint32_t stays = INTENT_CHECKPOINT | INTENT_PAUSE;
+    const bool of_domain = in->kind == KIND_SAVE || in->kind == KIND_RESUME;
     const uint32_t allowed = in->kind == KIND_SAVE ? save : in->kind == KIND_LIST ? INTENT_LONG : 0;
 
-    if (in->kind < KIND_LIST || in->kind > KIND_CANCEL)
+    if (in->kind < KIND_LIST || in->kind > KIND_RESUME)
         return "unknown kind of command";
     if (in->flags & ~allowed)
         return "this command does not take these options";
     if ((in->flags & stays) == stays)
         return "-c and -p exclude each other";
-    if (in->flags & INTENT_STREAM && !(in->flags & stays))
+    if (in->flags & INTENT_SUSPENDED && in->flags & (stays | INTENT_PRESERVE_DOMID))
+        return "a domain that is to stay suspended is saved without -c, -p and -D";
+    if (in->flags & INTENT_STREAM && !(in->flags & (stays | INTENT_SUSPENDED)))
         return "saving into a pipe needs -c or -p: a pipe cannot be confirmed before the domain "
                "goes";
     if (has_file != (in->kind == KIND_SAVE))
         return has_file ? "this command takes no FILE" : "save needs a FILE";
-    if (!!in->domain[0] != (in->kind == KIND_SAVE) && in->kind != KIND_LIST)
-        return in->domain[0] ? "this command takes no domain" : "save needs a domain";
+    if (!!in->domain[0] != of_domain && in->kind != KIND_LIST)
+        return in->domain[0] ? "this command takes no domain" : "this command needs a domain";
     if (!!in->target != (in->kind == KIND_CANCEL))
         return in->target ? "this command takes no job" : "cancel needs a job";
     if (in->deadline && in->kind != KIND_SAVE)
@@ -190,7 +193,20 @@ static const char *guest_bad(const struct dom_info *info, uint32_t facts)
     return NULL;
 }
 
-/* Words for a domain that nobody saves, whatever the rules say, or NULL. */
+/* Words for a domain that cannot be resumed, or NULL.  A guest that is resumed without having asked
+ * to be suspended finds eax of its vcpu 0 changed. */
+static const char *resume_bad(const struct dom_info *info, uint32_t facts)
+{
+    if (info->dying)
+        return "it is being destroyed";
+    if (info->guest_type == GUEST_HVM || facts & XSFACT_DEVICE_MODEL)
+        return "it has a device model, which moat cannot resume yet";
+    if (!info->shutdown)
+        return "it is not suspended";
+    return dom_suspended(info) ? NULL : "it is shut down, but not suspended";
+}
+
+/* Words for a domain that nobody saves or resumes, whatever the rules say, or NULL. */
 static const char *never(const struct dom_info *info)
 {
     if (info->id.domid == 0 || info->id.domid == OWN_DOMID || info->id.domid >= FIRST_RESERVED)
@@ -212,6 +228,13 @@ static uint32_t save_op(const struct msg_INTENT *in)
     return in->flags & (INTENT_CHECKPOINT | INTENT_PAUSE) ? OP_CHECKPOINT : OP_SAVE;
 }
 
+/* In their own words: the name that belongs to a domid is not theirs to learn. */
+static void no_rule(struct operator *o, uint32_t op, uint32_t line, const struct dom_info *info)
+{
+    operator_deny(o, EXIT_DENIED, line, &info->id, "%s of '%s': %s", rules_op_word(op),
+                  o->asker.intent.domain, line ? "denied by the rule" : "no rule allows it");
+}
+
 /* Rule, guest, FILE, limits.  True: not refused.  False: answered. */
 static bool save_may(struct operator *o, const struct dom_info *info, const char *name,
                      uint32_t facts, int file, uint32_t *line)
@@ -224,9 +247,7 @@ static bool save_may(struct operator *o, const struct dom_info *info, const char
 
     *line = v.line;
     if (!v.allow) {
-        /* In their own words: the name that belongs to a domid is not theirs to learn. */
-        operator_deny(o, EXIT_DENIED, v.line, &info->id, "%s of '%s': %s", rules_op_word(op),
-                      o->asker.intent.domain, v.line ? "denied by the rule" : "no rule allows it");
+        no_rule(o, op, v.line, info);
         return false;
     }
     bad = never(info);
@@ -259,50 +280,97 @@ static bool save_may(struct operator *o, const struct dom_info *info, const char
 
 /*
  * Pins before it decides: from the pin on the domid cannot become another domain's, so what
- * getdomaininfo and xenstore say after it is about the domain that the job will touch.
+ * getdomaininfo and xenstore say after it is about the domain that the job will touch.  False:
+ * answered, nothing is pinned.
  */
-static void save(struct operator *o, int file)
+static bool hold(struct operator *o, struct hv_pin *pin, struct dom_info *info, char name[64],
+                 uint32_t *facts)
 {
-    struct hv_pin pin = {0};
     struct msg_DESCRIBED d = {0};
-    struct dom_info info;
-    char name[64];
-    uint32_t facts, line, deadline, ignored;
+    uint32_t ignored;
     uint64_t frame;
     int rc;
 
-    /* Nobody whom no rule names learns whether a domain exists, or has xenstore searched for it. */
-    if (!rules_any(w.rules, &o->asker.peer, OP_SAVE | OP_CHECKPOINT)) {
-        operator_deny(o, EXIT_DENIED, 0, NULL, "%s of '%s': no rule allows it",
-                      rules_op_word(save_op(&o->asker.intent)), o->asker.intent.domain);
-        return;
+    if (!intent_resolve(o, info, name, facts))
+        return false;
+    if (never(info) || info->dying || info->guest_type == GUEST_HVM)
+        return true;                /* refused below, in words of its own */
+    rc = dom_frame(info, &frame);
+    /* safe if the caller lies, because one page is mapped read-only and nobody is told of it */
+    rc = rc ? rc : hv_pin(pin, (uint16_t)info->id.domid, frame);
+    rc = rc ? rc : dom_info(info->id.domid, info);
+    rc = rc ? rc : describe(info->id.domid, &d);
+    if (!rc && !number(o->asker.intent.domain, &ignored) &&
+        strcmp(d.name, o->asker.intent.domain))
+        rc = -ESRCH;
+    if (rc) {
+        operator_deny(o, EXIT_FAILED, 0, &info->id,
+                      "domain %s cannot be held on to (%s): is it being created or destroyed?",
+                      o->asker.intent.domain, strerrorname_np(-rc) ?: "?");
+        hv_unpin(pin);
+        return false;
     }
-    if (!intent_resolve(o, &info, name, &facts))
+    memcpy(name, d.name, 64);
+    *facts = d.facts;
+    return true;
+}
+
+/* Nobody whom no rule names learns whether a domain exists, or has xenstore searched for it. */
+static bool is_stranger(struct operator *o, uint32_t ops, uint32_t op)
+{
+    if (rules_any(w.rules, &o->asker.peer, ops))
+        return false;
+    operator_deny(o, EXIT_DENIED, 0, NULL, "%s of '%s': no rule allows it", rules_op_word(op),
+                  o->asker.intent.domain);
+    return true;
+}
+
+static void save(struct operator *o, int file)
+{
+    struct hv_pin pin = {0};
+    struct dom_info info;
+    char name[64];
+    uint32_t facts, line, deadline;
+
+    if (is_stranger(o, OP_SAVE | OP_CHECKPOINT, save_op(&o->asker.intent)) ||
+        !hold(o, &pin, &info, name, &facts))
         return;
-    if (!never(&info) && !info.dying && info.guest_type != GUEST_HVM) {
-        rc = dom_frame(&info, &frame);
-        /* safe if the caller lies, because one page is mapped read-only and nobody is told of it */
-        rc = rc ? rc : hv_pin(&pin, (uint16_t)info.id.domid, frame);
-        rc = rc ? rc : dom_info(info.id.domid, &info);
-        rc = rc ? rc : describe(info.id.domid, &d);
-        if (!rc && !number(o->asker.intent.domain, &ignored) &&
-            strcmp(d.name, o->asker.intent.domain))
-            rc = -ESRCH;
-        if (rc) {
-            operator_deny(o, EXIT_FAILED, 0, &info.id,
-                          "domain %s cannot be held on to (%s): is it "
-                          "being created or destroyed?",
-                          o->asker.intent.domain, strerrorname_np(-rc) ?: "?");
-            hv_unpin(&pin);
-            return;
-        }
-        memcpy(name, d.name, sizeof(name));
-        facts = d.facts;
-    }
     deadline = o->asker.intent.deadline ? o->asker.intent.deadline : w.rules->limits.save_deadline;
     if (save_may(o, &info, name, facts, file, &line))
         job_begin(o, &info, &pin, name, line, deadline, file);
     hv_unpin(&pin);         /* of a refusal: job_begin() has taken it otherwise */
+}
+
+static void resume(struct operator *o)
+{
+    struct hv_pin pin = {0};
+    struct rules_verdict v;
+    struct dom_info info;
+    const struct job *other;
+    const char *bad;
+    char name[64];
+    uint32_t facts;
+
+    if (is_stranger(o, OP_RESUME, OP_RESUME) || !hold(o, &pin, &info, name, &facts))
+        return;
+    v = rules_match(w.rules, &o->asker.peer, OP_RESUME, name);
+    if (!v.allow) {
+        no_rule(o, OP_RESUME, v.line, &info);
+        goto out;
+    }
+    bad = never(&info);
+    bad = bad ? bad : resume_bad(&info, facts);
+    other = job_by_domid(info.id.domid);
+    if (bad)
+        operator_deny(o, EXIT_FAILED, 0, &info.id, "domain %u (%s) cannot be resumed: %s",
+                      info.id.domid, name, bad);
+    else if (other)
+        operator_deny(o, EXIT_FAILED, 0, &info.id, "domain %u (%s) is being saved by job %u",
+                      info.id.domid, name, other->number);
+    else
+        job_resume(o, &info, &pin, name, v.line);
+out:
+    hv_unpin(&pin);
 }
 
 static void cancel(struct operator *o)
@@ -342,6 +410,8 @@ void intent_handle(struct operator *o, int file, bool has_file)
         operator_deny(o, EXIT_USAGE, 0, NULL, "%s", bad);
     else if (in->kind == KIND_SAVE)
         save(o, file);
+    else if (in->kind == KIND_RESUME)
+        resume(o);
     else if (in->kind == KIND_CANCEL)
         cancel(o);
     else if (in->kind == KIND_JOBS)

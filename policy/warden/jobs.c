@@ -239,43 +239,59 @@ static int begun(struct operator *o, struct job *j, const struct dom_info *info,
     return rc;
 }
 
-void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *pin,
-               const char *name, uint32_t line, uint32_t deadline, int file)
+/* The job of an operator's intent; NULL: answered. */
+static struct job *enter(struct operator *o, const struct dom_info *info, const char *name,
+                         uint32_t line)
 {
     struct job *j = job_new(&info->id);
-    struct msg_XS_DONE done;
-    int rc;
 
     if (!j) {
         operator_deny(o, EXIT_FAILED, 0, &info->id, "%u jobs are running, and that is the limit",
                       JOBS_MAX);
-        return;
+        return NULL;
     }
     j->number = ++w.last_job;
     j->asker = o->asker;
     j->line = line;
-    j->deadline = deadline;
     ipc_text(j->name, sizeof(j->name), name);
-    rc = bounds(j, info) ? 0 : -E2BIG;
-    if (!rc) {
-        j->undo = undo_claim(j->number, j->dom.domid, j->dom.handle);
-        rc = j->undo ? 0 : -ENOSPC;
+    return j;
+}
+
+/* Undo slot and BEGIN: no record, no action.  0 or -errno with j->message. */
+static int note(struct job *j)
+{
+    int rc;
+
+    j->undo = undo_claim(j->number, j->dom.domid, j->dom.handle);
+    if (!j->undo) {
         snprintf(j->message, sizeof(j->message), "no undo slot is free");
+        return -ENOSPC;
     }
-    if (!rc) {
-        j->undo->uid = j->asker.peer.uid;
-        j->undo->kind = j->asker.intent.kind;
-        j->undo->flags = j->asker.intent.flags;
-        j->message[0] = 0;
-        rc = record_begin(j);           /* no record, no action */
-        if (rc) {
-            undo_release(j->undo);
-            snprintf(j->message, sizeof(j->message), "the audit log cannot be written (%s), so "
-                     "nothing is done", strerrorname_np(-rc) ?: "?");
-        } else {
-            undo_inherit(j->undo);      /* what an earlier job's guest may still do late */
-        }
+    j->undo->uid = j->asker.peer.uid;
+    j->undo->kind = j->asker.intent.kind;
+    j->undo->flags = j->asker.intent.flags;
+    rc = record_begin(j);
+    if (rc) {
+        undo_release(j->undo);
+        snprintf(j->message, sizeof(j->message), "the audit log cannot be written (%s), so "
+                 "nothing is done", strerrorname_np(-rc) ?: "?");
+        return rc;
     }
+    undo_inherit(j->undo);              /* what an earlier job's guest may still do late */
+    return 0;
+}
+
+void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *pin,
+               const char *name, uint32_t line, uint32_t deadline, int file)
+{
+    struct job *j = enter(o, info, name, line);
+    struct msg_XS_DONE done;
+    int rc;
+
+    if (!j)
+        return;
+    j->deadline = deadline;
+    rc = bounds(j, info) ? note(j) : -E2BIG;
     if (rc) {
         operator_deny(o, EXIT_FAILED, 0, &j->dom, "%s", j->message);
         job_free(j);
@@ -291,11 +307,49 @@ void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *p
         operator_close(o);
         return;
     }
-    if (record_end(j, CAUSE_INTERNAL, -3, -rc))
+    if (record_end(j, CAUSE_INTERNAL, -rc))
         warden_die("the recorder does not take the end of a job");
     ask(&w.gate, MSG_XS_REVOKE, j->number, NULL, MSG_XS_DONE, &done, NULL);
     undo_end(j->undo);
     operator_deny(o, EXIT_FAILED, 0, &j->dom, "%s (%s)", j->message, strerrorname_np(-rc) ?: "?");
+    job_free(j);
+}
+
+/*
+ * A job of one step: its slot says that the domain is suspended, and undoing that is what was asked
+ * for.  So whatever ends this warden in the middle, the next one goes on, as with any other slot.
+ * safe if the caller lies, because the intent has nothing but a domain, which the rules let this
+ * operator resume and which is pinned, and resume() asks Xen itself whether it is suspended.
+ */
+void job_resume(struct operator *o, const struct dom_info *info, struct hv_pin *pin,
+                const char *name, uint32_t line)
+{
+    struct job *j = enter(o, info, name, line);
+    uint32_t cause = CAUSE_NONE;
+
+    if (!j)
+        return;
+    if (note(j)) {
+        operator_deny(o, EXIT_FAILED, 0, &j->dom, "%s", j->message);
+        job_free(j);
+        return;
+    }
+    j->pin = *pin;
+    pin->page = NULL;
+    /* A request to suspend that still stands would be answered right after. */
+    undo_set(j->undo, UNDO_SHUTDOWN_WRITTEN | UNDO_SUSPENDED);
+    undo_now(j->undo);
+    snprintf(j->message, sizeof(j->message), "domain %u (%s) goes on", j->dom.domid, j->name);
+    if (j->undo->bits & UNDO_SUSPENDED) {
+        undo_clear(j->undo, UNDO_BITS);     /* not tried again behind the operator's back */
+        cause = CAUSE_INTERNAL;
+        snprintf(j->message, sizeof(j->message), "domain %u (%s) could not be resumed",
+                 j->dom.domid, j->name);
+    }
+    if (record_end(j, cause, 0))
+        warden_die("the recorder does not take the end of a job");
+    undo_end(j->undo);                  /* xenstored may not have been told yet: undo_tick() */
+    operator_end(o, cause, j->message);
     job_free(j);
 }
 

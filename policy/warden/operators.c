@@ -68,15 +68,21 @@ void operator_deny(struct operator *o, uint32_t exit_code, uint32_t line, const 
     operator_close(o);
 }
 
-void operator_done(struct operator *o, const char *message)
+void operator_end(struct operator *o, uint32_t cause, const char *message)
 {
     static struct msg_DONE m;
 
-    m = (struct msg_DONE){.exit_code = EXIT_DONE, .worker_status = -1};
+    m = (struct msg_DONE){.exit_code = (uint32_t)ipc_cause_exit(cause), .rc = ipc_cause_rc(cause),
+                          .worker_status = -1};
     ipc_text(m.message, sizeof(m.message), message);
     if (ipc_send(&o->ch, MSG_DONE, 0, &m, NULL, 0) == -EAGAIN && o->listing)
         return;                     /* list_more() comes here again when there is room */
     operator_close(o);
+}
+
+void operator_done(struct operator *o, const char *message)
+{
+    operator_end(o, CAUSE_NONE, message);
 }
 
 /* Who is at the other end, as the kernel noted at connect(); nothing that the peer says. */

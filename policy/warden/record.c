@@ -86,13 +86,13 @@ int record_begin(const struct job *j)
     return finish("");
 }
 
-int record_end(const struct job *j, uint32_t cause, int rc, int errnum)
+int record_end(const struct job *j, uint32_t cause, int errnum)
 {
     start(RECORD_END);
     put_job(j);
     r.cause = cause;
     r.exit_code = (uint32_t)ipc_cause_exit(cause);
-    r.rc = rc;
+    r.rc = ipc_cause_rc(cause);
     r.errnum = errnum;
     r.worker_status = j->has_outcome ? j->outcome.worker_status : -1;
     return finish(j->message);
@@ -117,7 +117,7 @@ int record_interrupted(const struct undo_slot *s, const char *message)
     put_slot(s);
     r.cause = CAUSE_INTERRUPTED;
     r.exit_code = (uint32_t)ipc_cause_exit(CAUSE_INTERRUPTED);
-    r.rc = -3;
+    r.rc = ipc_cause_rc(CAUSE_INTERRUPTED);
     return finish(message);
 }
 

@@ -18,7 +18,8 @@
 #define UNDO_PAUSED 0x8u           /* paused by us */
 #define UNDO_DESTROY_BEGUN 0x10u   /* the operator has committed: go on destroying, never resume */
 #define UNDO_XS_RESUME 0x20u       /* resumed, but xenstored may still take it for shut down */
-#define UNDO_BITS 0x3fu
+#define UNDO_LEFT 0x40u        /* the operator has confirmed: it stays suspended, never resume */
+#define UNDO_BITS 0x7fu
 
 struct undo_slot {
     uint32_t job;       /* number, 0 = free */

@@ -56,7 +56,7 @@ void undo_now(struct undo_slot *s)
     bool withdrawn = false, ignored;
     int r = dom_same(&d, &info);
 
-    if (s->bits & UNDO_DESTROY_BEGUN)
+    if (s->bits & (UNDO_DESTROY_BEGUN | UNDO_LEFT))
         return;
     if (r == -ESRCH || (!r && info.dying)) {
         undo_clear(s, UNDO_BITS);       /* nothing is left that could be put right */
@@ -87,7 +87,7 @@ void undo_now(struct undo_slot *s)
 
 void undo_end(struct undo_slot *s)
 {
-    if (s->bits & UNDO_DESTROY_BEGUN)
+    if (s->bits & (UNDO_DESTROY_BEGUN | UNDO_LEFT))
         undo_clear(s, UNDO_BITS);
     if (s->bits)
         s->until = (uint32_t)(now_ms() / 1000) + LATE_S;
@@ -126,8 +126,20 @@ void undo_tick(void)
     }
 }
 
+/* Before the undoing: what its end will say if that succeeds. */
+static const char *words_of(const struct undo_slot *s)
+{
+    if (s->bits & UNDO_LEFT)
+        return "confirmed before the restart: the domain stays suspended";
+    if (s->kind == KIND_RESUME)
+        return s->bits ? "what was left to do of it was done" : "nothing was done";
+    return "undone";
+}
+
 void undo_leftovers(void)
 {
+    const char *words;
+
     for (unsigned i = 0; i < UNDO_SLOTS; i++) {
         struct undo_slot *s = undo_at(i);
 
@@ -135,8 +147,12 @@ void undo_leftovers(void)
             continue;
         if (s->bits & UNDO_DESTROY_BEGUN && job_adopt_destroy(s))
             continue;
+        words = words_of(s);
         undo_now(s);
-        if (record_interrupted(s, s->bits ? "not all could be undone yet" : "undone"))
+        if (s->bits && !(s->bits & UNDO_LEFT))
+            words = s->kind == KIND_RESUME ? "not all could be done yet"
+                                           : "not all could be undone yet";
+        if (record_interrupted(s, words))
             warden_die("the recorder does not take the end of an interrupted job");
         undo_end(s);
     }

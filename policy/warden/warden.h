@@ -99,7 +99,7 @@ void tell(struct ipc_chan *ch, uint32_t type, uint32_t job, const void *msg, con
 
 /* record.c: 0 = durable, -errno = not. */
 int record_begin(const struct job *j);
-int record_end(const struct job *j, uint32_t cause, int rc, int errnum);
+int record_end(const struct job *j, uint32_t cause, int errnum);
 int record_act(const struct undo_slot *s, uint32_t act);
 int record_interrupted(const struct undo_slot *s, const char *message);
 int record_asker(uint32_t what, const struct asker *a, const struct dom *d, uint32_t line,
@@ -123,6 +123,7 @@ void operator_close(struct operator *o);
 void operator_deny(struct operator *o, uint32_t exit_code, uint32_t line, const struct dom *d,
                    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void operator_done(struct operator *o, const char *message);
+void operator_end(struct operator *o, uint32_t cause, const char *message);   /* DONE, closes */
 
 /* intent.c, list.c: the connection is answered, or handed to a job, or stays as a list. */
 /* file: FILE, which is closed here; -1 with has_file: it was not received, since no rule lets them.
@@ -145,6 +146,9 @@ int job_xs_grant(struct job *j, uint32_t stage);
  */
 void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *pin,
                const char *name, uint32_t line, uint32_t deadline, int file);
+/* As job_begin(), but it is over when this comes back: no worker, no parent. */
+void job_resume(struct operator *o, const struct dom_info *info, struct hv_pin *pin,
+                const char *name, uint32_t line);
 void job_worker_readable(struct job *j);
 void job_worker_dead(struct job *j);
 

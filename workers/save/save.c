@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * The image in the order of `xl save`: file header, JSON, libxl header, libxc's stream, END.
+ * The image in the order of `xl save`: file header, JSON, libxl header, libxc's stream, END.  Of a
+ * domain that stays suspended it is what libxl_domain_suspend() writes: from the libxl header on.
  * libxenguest runs unmodified and writes FILE itself.
  */
 #include "workers/save/save.h"
@@ -27,6 +28,7 @@ struct save {
     xc_interface *xch;
     struct save_result *result;
     bool refused;               /* the parent could not suspend the guest */
+    off_t begin;                /* FILE's offset when it was handed over */
 };
 static bool suspended;
 
@@ -219,7 +221,7 @@ static int finish(struct save *s)
     if (fsync(worker.file))
         return fail(s, -errno, "fsync of the image");
     size = lseek(worker.file, 0, SEEK_CUR);
-    s->result->bytes = size > 0 ? size : 0;
+    s->result->bytes = size > s->begin ? size - s->begin : 0;
     return 0;
 }
 
@@ -235,7 +237,8 @@ void save_run(struct save_result *result)
         return;
     }
     tell_stage(STAGE_CONFIG, 0, 0, 0);
-    rc = write_config(&s);
+    s.begin = lseek(worker.file, 0, SEEK_CUR);  /* of a pipe it has no meaning */
+    rc = worker.grant.flags & INTENT_SUSPENDED ? 0 : write_config(&s);
     if (!rc)
         rc = write_domain(&s);
     if (!rc)

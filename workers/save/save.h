@@ -8,7 +8,7 @@
 struct save_result {
     int retval;             /* 0, or -1 */
     int errnum;             /* errno of the cause, 0 = it has none (the guest did not suspend) */
-    uint64_t bytes;         /* size of the image; 0 if it went into a pipe */
+    uint64_t bytes;         /* of the image, from FILE's offset on; 0 if it went into a pipe */
     char message[256];      /* what failed, empty on success */
 };
 

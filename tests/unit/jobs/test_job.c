@@ -254,6 +254,40 @@ static void test_operator_lost_before_saved_aborts(void **state)
     fails_with(CAUSE_OPERATOR_GONE, true);
 }
 
+/* shutdown(SHUT_WR): the way to end one's own job and to be told how it ended. */
+static void test_an_operator_that_half_closes_gets_its_end(void **state)
+{
+    struct msg_DONE done;
+
+    to_suspended();
+    assert_int_equal(shutdown(op.fd, SHUT_WR), 0);
+    done = fails_with(CAUSE_OPERATOR_GONE, true);
+    assert_int_equal(done.rc, ERROR_ABORTED);
+}
+
+static void test_a_half_close_while_the_warden_decides(void **state)
+{
+    struct msg_COMPLETE c = {.retval = 0, .bytes = 4096};
+    struct msg_ENDED e = {.rc = ERROR_ABORTED};
+    struct msg_VERDICT v = {.rc = 0};
+    struct msg_ABANDON a;
+    struct msg_OUTCOME out;
+    struct msg_DONE done;
+
+    to_suspended();
+    say(&worker, MSG_COMPLETE, &c);
+    child_exits(0);
+    expect(&warden, MSG_OUTCOME, &out);
+    shutdown(op.fd, SHUT_WR);
+    turn();
+    say(&warden, MSG_VERDICT, &v);
+    expect(&warden, MSG_ABANDON, &a);
+    assert_int_equal(a.cause, CAUSE_OPERATOR_GONE);
+    say(&warden, MSG_ENDED, &e);
+    expect(&op, MSG_DONE, &done);
+    assert_int_equal(done.rc, ERROR_ABORTED);
+}
+
 static void test_after_saved_the_operator_is_the_wardens_to_hear(void **state)
 {
     struct msg_ENDED e = {.rc = -3};
@@ -603,6 +637,8 @@ int main(void)
         T(test_a_save_goes_through_all_its_steps),
         T(test_commit_before_saved_ends_the_operator_not_the_domain),
         T(test_operator_lost_before_saved_aborts),
+        T(test_an_operator_that_half_closes_gets_its_end),
+        T(test_a_half_close_while_the_warden_decides),
         T(test_after_saved_the_operator_is_the_wardens_to_hear),
         cmocka_unit_test_setup_teardown(test_no_commit_in_time_abandons, setup_short_commit,
                                         teardown),

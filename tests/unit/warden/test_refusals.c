@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ALL (OP_LIST | OP_SAVE | OP_CHECKPOINT | OP_JOBS | OP_CANCEL)
+#define ALL (OP_LIST | OP_SAVE | OP_CHECKPOINT | OP_JOBS | OP_CANCEL | OP_RESUME)
 
 enum file_kind { REGULAR, NONE, READ_ONLY, APPEND, PATH, PIPE_W, PIPE_R, NULL_DEV, PROC, DIR_, SOCK };
 
@@ -64,6 +64,16 @@ static void no_config(void) { t.config_errnum = ENOENT; }
 static void no_worker(void) { t.spawn_errnum = EAGAIN; }
 static void no_grant(void) { t.grant_errnum = ENOSPC; }
 static void unpinnable(void) { dom(5)->no_pin = true; }
+static void suspended_hvm(void) { suspended(); hvm(); }
+static void suspended_others(void) { suspended(); only_others(); }
+static void resume_denied(void)
+{
+    suspended();
+    t.rules->nrows = 0;
+    rule(OP_RESUME, false, "web");
+    rule(ALL, true, "*");
+}
+static void suspended_log_full(void) { suspended(); log_full(); }
 static void ghost(void) { dom(5)->exists = false; }
 
 static const struct refusal_case {
@@ -77,9 +87,42 @@ static const struct refusal_case {
     bool begun;                     /* it fails after BEGIN: then it has an END */
 } cases[] = {
     {"unknown kind", 99, 0, 0, "web", NONE, NULL, EXIT_USAGE, 0, "unknown kind"},
-    {"unknown flag", KIND_SAVE, 0x40, 0, "web", REGULAR, NULL, EXIT_USAGE, 0, "options"},
+    {"unknown flag", KIND_SAVE, 0x80, 0, "web", REGULAR, NULL, EXIT_USAGE, 0, "options"},
     {"-c with -p", KIND_SAVE, 3, 0, "web", REGULAR, NULL, EXIT_USAGE, 0, "exclude"},
     {"pipe without -c or -p", KIND_SAVE, INTENT_STREAM, 0, "web", PIPE_W, NULL, EXIT_USAGE, 0, "pipe"},
+    {"to stay suspended with -c", KIND_SAVE, INTENT_SUSPENDED | INTENT_CHECKPOINT, 0, "web", REGULAR,
+     NULL, EXIT_USAGE, 0, "stay suspended"},
+    {"to stay suspended with -p", KIND_SAVE, INTENT_SUSPENDED | INTENT_PAUSE, 0, "web", REGULAR, NULL,
+     EXIT_USAGE, 0, "stay suspended"},
+    {"to stay suspended with -D", KIND_SAVE, INTENT_SUSPENDED | INTENT_PRESERVE_DOMID, 0, "web",
+     REGULAR, NULL, EXIT_USAGE, 0, "stay suspended"},
+    {"to stay suspended, no pipe", KIND_SAVE, INTENT_SUSPENDED | INTENT_STREAM, 0, "web", REGULAR,
+     NULL, EXIT_FAILED, 0, "not a pipe"},
+    {"to stay suspended with the right to checkpoint", KIND_SAVE, INTENT_SUSPENDED, 0, "web", REGULAR,
+     only_checkpoint, EXIT_DENIED, 0, "save of 'web': no rule"},
+    {"resume with FILE", KIND_RESUME, 0, 0, "web", REGULAR, NULL, EXIT_USAGE, 0, "no FILE"},
+    {"resume without domain", KIND_RESUME, 0, 0, "", NONE, NULL, EXIT_USAGE, 0, "needs a domain"},
+    {"resume with a job number", KIND_RESUME, 0, 3, "web", NONE, NULL, EXIT_USAGE, 0, "no job"},
+    {"resume with flags", KIND_RESUME, INTENT_CHECKPOINT, 0, "web", NONE, NULL, EXIT_USAGE, 0, "options"},
+    {"resume of a running domain", KIND_RESUME, 0, 0, "web", NONE, NULL, EXIT_FAILED, 0,
+     "it is not suspended"},
+    {"resume of a crashed domain", KIND_RESUME, 0, 0, "web", NONE, crashed, EXIT_FAILED, 0,
+     "but not suspended"},
+    {"resume of a dying domain", KIND_RESUME, 0, 0, "web", NONE, dying, EXIT_FAILED, 0, "being destroyed"},
+    {"resume of HVM", KIND_RESUME, 0, 0, "web", NONE, suspended_hvm, EXIT_FAILED, 0, "device model"},
+    {"resume of domain 0", KIND_RESUME, 0, 0, "0", NONE, NULL, EXIT_FAILED, 0, "control domain"},
+    {"resume of no domain", KIND_RESUME, 0, 0, "nosuch", NONE, NULL, EXIT_FAILED, 0,
+     "no domain 'nosuch'"},
+    {"resume without a rule", KIND_RESUME, 0, 0, "nosuch", NONE, only_checkpoint, EXIT_DENIED, 0,
+     "resume of 'nosuch': no rule"},
+    {"resume with a rule for others", KIND_RESUME, 0, 0, "5", NONE, suspended_others, EXIT_DENIED, 0,
+     "resume of '5': no rule"},
+    {"resume denied", KIND_RESUME, 0, 0, "web", NONE, resume_denied, EXIT_DENIED, 10,
+     "denied by the rule"},
+    {"resume without a record", KIND_RESUME, 0, 0, "web", NONE, suspended_log_full, EXIT_FAILED, 0,
+     "audit log"},
+    {"resume of what cannot be pinned", KIND_RESUME, 0, 0, "web", NONE, unpinnable, EXIT_FAILED, 0,
+     "held on to"},
     {"save without FILE", KIND_SAVE, 0, 0, "web", NONE, NULL, EXIT_USAGE, 0, "needs a FILE"},
     {"save without domain", KIND_SAVE, 0, 0, "", REGULAR, NULL, EXIT_USAGE, 0, "needs a domain"},
     {"save with a job number", KIND_SAVE, 0, 3, "web", REGULAR, NULL, EXIT_USAGE, 0, "no job"},

@@ -295,7 +295,7 @@ static void test_abandon(void **state)
     save_saved(0);
     par_send(MSG_ABANDON, t.number, &a);
     assert_true(pump_until(&t.got_ended, 2000));
-    assert_int_equal(t.ended.rc, -3);
+    assert_int_equal(t.ended.rc, -22);
     assert_int_equal(record_of(RECORD_END, 0)->cause, CAUSE_OPERATOR_GONE);
     assert_int_equal(count("hv resume 5"), 1);
     assert_int_equal(count("destroy"), 0);
@@ -362,7 +362,7 @@ static void test_domid_reused(void **state)
     save_saved(0);
     memset(dom(5)->handle, 0x77, 16);   /* by force: what the pin prevents */
     release();
-    assert_int_equal(t.ended.rc, -3);
+    assert_int_equal(t.ended.rc, -24);
     assert_int_equal(count("hv resume"), 0);
     assert_int_equal(count("destroy"), 0);
 }
