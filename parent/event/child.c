@@ -1,32 +1,51 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * Children, forked here or adopted.  Each has a pidfd in the loop and is waited for by its own pid:
- * no SIGCHLD handler, and nobody else's child is ever touched.  A child that is not reaped keeps
- * its pid, so the pid is a safe name for it until then.
+ * Children, forked here or adopted.  Each has a pidfd and is waited for by its own pid: a child that
+ * is not reaped keeps its pid, so the pid is a safe name for it until then, and nobody else's child
+ * is ever touched.  The pidfds of a ctx are in one epoll set, which exists while children do and is
+ * itself what the loop waits for: finding the dead costs as much as there are dead, and a main loop
+ * that is not ours has one descriptor to watch, however many children there are.
+ *
+ * An entry of the set is EPOLLONESHOT: it reports its child once and is then taken out, or armed
+ * again if the child cannot be reaped after all.
+ *
+ * moatd has nothing but this.  What libmoat adds, an owner of SIGCHLD, is in ctx->child_ops.
  */
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "parent/event/core.h"
+#include "parent/event/child.h"
 
-struct libxl__child {
-    LIST_ENTRY(libxl__child) entry;
-    pid_t pid;
-    int pidfd;
-    libxl__ev_fd efd;
-    libxl__ev_child *ev;                        /* NULL: killed and forgotten, .. */
-    libxl__ao *killer;                          /* .. for the sake of this operation */
-    libxl__ev_child_kill *kill;
-    void *kill_user;
-};
+#define DEAD_AT_ONCE 128
 
-static struct libxl__child *child_find(libxl_ctx *ctx, pid_t pid)
+void libxl__care_close(libxl_ctx *ctx, int fd)
+{
+    if (fd < 0)
+        return;
+    if (ctx->care)
+        ctx->care->close(fd);
+    else
+        close(fd);
+}
+
+void libxl__child_ctx_init(libxl_ctx *ctx)
+{
+    int i;
+
+    for (i = 0; i < CHILD_BUCKETS; i++)
+        LIST_INIT(&ctx->children[i]);
+    ctx->child_epfd = -1;
+    libxl__ev_fd_init(&ctx->child_efd);
+}
+
+struct libxl__child *libxl__child_find(libxl_ctx *ctx, pid_t pid)
 {
     struct libxl__child *rec;
 
@@ -36,43 +55,185 @@ static struct libxl__child *child_find(libxl_ctx *ctx, pid_t pid)
     return NULL;
 }
 
-static void child_free(libxl__gc *gc, struct libxl__child *rec)
+/* ---------- the epoll set ---------- */
+
+static int rc_of_errno(int errnoval)
 {
-    libxl__ev_fd_deregister(gc, &rec->efd);
-    if (rec->pidfd >= 0)
-        close(rec->pidfd);
+    return errnoval == ENOMEM ? ERROR_NOMEM : ERROR_FAIL;
+}
+
+static void children_readable(libxl__egc *egc, libxl__ev_fd *efd, int fd, short events,
+                              short revents)
+{
+    (void)efd, (void)fd, (void)events, (void)revents;
+    libxl__child_reap_own(egc);
+}
+
+int libxl__child_watch(libxl_ctx *ctx)
+{
+    libxl__gc gc[1];
+    int errnoval, rc = 0;
+
+    if (ctx->child_epfd < 0) {
+        libxl__care_begin(ctx);
+        ctx->child_epfd = libxl__care_record(ctx, epoll_create1(EPOLL_CLOEXEC));
+        if (ctx->child_epfd < 0) {
+            errnoval = errno;
+            libxl__log(ctx, LIBXL__LOG_ERROR, errnoval, "no epoll descriptor for children");
+            return rc_of_errno(errnoval);
+        }
+    }
+    if (!libxl__ev_fd_isregistered(&ctx->child_efd) &&
+        (!ctx->child_ops || ctx->child_ops->waits(ctx))) {
+        libxl__gc_init(gc, ctx);
+        rc = libxl__ev_fd_register(gc, &ctx->child_efd, children_readable, ctx->child_epfd, POLLIN);
+    }
+    if (!rc && ctx->child_ops)
+        rc = ctx->child_ops->begin(ctx);
+    if (rc)
+        libxl__child_unwatch_if_idle(ctx);
+    return rc;
+}
+
+void libxl__child_unwatch_if_idle(libxl_ctx *ctx)
+{
+    libxl__gc gc[1];
+
+    if (ctx->nchildren || ctx->child_epfd < 0 || (ctx->child_ops && !ctx->child_ops->end(ctx)))
+        return;
+    libxl__gc_init(gc, ctx);
+    libxl__ev_fd_deregister(gc, &ctx->child_efd);
+    libxl__care_close(ctx, ctx->child_epfd);
+    ctx->child_epfd = -1;
+}
+
+static int pidfd_ctl(libxl_ctx *ctx, int op, const struct libxl__child *rec)
+{
+    /* The pid, not rec: whatever the kernel says, nothing that was freed is ever followed. */
+    struct epoll_event ee = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = (uint32_t)rec->pid };
+    int errnoval;
+
+    if (!epoll_ctl(ctx->child_epfd, op, rec->pidfd, &ee))
+        return 0;
+    errnoval = errno;
+    libxl__log(ctx, LIBXL__LOG_ERROR, errnoval, "child %d cannot be watched", (int)rec->pid);
+    return rc_of_errno(errnoval);
+}
+
+/* ---------- deaths ---------- */
+
+static void reap_lock(libxl_ctx *ctx)
+{
+    if (ctx->child_ops)
+        ctx->child_ops->reap_lock();
+}
+
+static void reap_unlock(libxl_ctx *ctx)
+{
+    if (ctx->child_ops)
+        ctx->child_ops->reap_unlock();
+}
+
+/* A record that is in no table (any more). */
+static void child_free(libxl_ctx *ctx, struct libxl__child *rec)
+{
+    libxl__care_close(ctx, rec->pidfd);
     free(rec);
 }
 
-static void child_readable(libxl__egc *egc, libxl__ev_fd *efd, int fd, short events, short revents)
+static void child_forget(libxl_ctx *ctx, struct libxl__child *rec)
 {
-    struct libxl__child *rec = CONTAINER_OF(efd, struct libxl__child, efd);
+    reap_lock(ctx);
+    if (ctx->child_ops)
+        ctx->child_ops->forget(rec);
+    reap_unlock(ctx);
+    LIST_REMOVE(rec, entry);
+    ctx->nchildren--;
+    /* Explicitly: a process that was forked has the pidfd too, so closing does not remove it. */
+    (void)pidfd_ctl(ctx, EPOLL_CTL_DEL, rec);
+    child_free(ctx, rec);
+}
+
+void libxl__child_dead(libxl__egc *egc, struct libxl__child *rec, int status)
+{
     libxl__ev_child *ev = rec->ev;
     libxl__ao *killer = rec->killer;
-    pid_t pid = rec->pid, r;
-    int status;
+    pid_t pid = rec->pid;
     EGC_GC;
 
-    (void)fd, (void)events, (void)revents;
-    r = waitpid(pid, &status, WNOHANG | __WALL);
-    if (!r || (r < 0 && errno == EINTR))
-        return;
-    if (r < 0) {
-        libxl__disaster(CTX, 0, errno, "a child's exit status was taken by somebody else");
-        status = 255 << 8;
-    }
-    LIST_REMOVE(rec, entry);
-    child_free(gc, rec);
+    child_forget(CTX, rec);
     if (ev) {
         ev->pid = -1;
         ev->rec = NULL;
         ev->callback(egc, ev, pid, status);
+        libxl__assert_locked_once(CTX);
     } else {
         killer->killed--;
         libxl__ao_check_complete(egc, killer);
         libxl__ao_unref(killer);
     }
+    libxl__child_unwatch_if_idle(CTX);          /* only now: the callback may have forked anew */
 }
+
+/* The child's entry in the epoll set has reported.  Is there progress? */
+static bool child_reap(libxl__egc *egc, struct libxl__child *rec)
+{
+    EGC_GC;
+    int status, errnoval;
+    pid_t r;
+
+    reap_lock(CTX);
+    r = waitpid(rec->pid, &status, WNOHANG | __WALL);
+    errnoval = errno;
+    if (r > 0 && CTX->child_ops)
+        CTX->child_ops->forget(rec);
+    reap_unlock(CTX);
+
+    if (!r || (r < 0 && errnoval == EINTR)) {   /* dead, but a tracer has not seen it yet */
+        (void)pidfd_ctl(CTX, EPOLL_CTL_MOD, rec);
+        return false;
+    }
+    if (r < 0) {
+        switch (CTX->child_ops ? CTX->child_ops->lost(CTX, rec, &status) : CHILD_LOST) {
+        case CHILD_TAKEN:
+            break;
+        case CHILD_TO_BE_TOLD:
+            return true;
+        case CHILD_LOST:
+            libxl__disaster(CTX, 0, errnoval, "a child's exit status was taken by somebody else");
+            status = 255 << 8;
+        }
+    }
+    libxl__child_dead(egc, rec, status);
+    return true;
+}
+
+/* Callbacks may reap, fork and end everything: what is found is looked up by pid each time, and
+ * the set itself too. */
+void libxl__child_reap_own(libxl__egc *egc)
+{
+    struct epoll_event ready[DEAD_AT_ONCE];
+    struct libxl__child *rec;
+    bool progress;
+    int i, n;
+    EGC_GC;
+
+    do {
+        progress = false;
+        n = CTX->child_epfd < 0 ? 0 : epoll_wait(CTX->child_epfd, ready, DEAD_AT_ONCE, 0);
+        for (i = 0; i < n; i++) {
+            if (!ready[i].data.u64) {
+                CTX->child_ops->signalled(egc);
+                continue;
+            }
+            rec = libxl__child_find(CTX, (pid_t)ready[i].data.u64);
+            if (rec && child_reap(egc, rec))
+                progress = true;
+        }
+    } while (n == DEAD_AT_ONCE && progress);
+}
+
+/* ---------- making children ---------- */
 
 static struct libxl__child *child_new(libxl_ctx *ctx)
 {
@@ -82,32 +243,39 @@ static struct libxl__child *child_new(libxl_ctx *ctx)
         return NULL;
     rec->pid = -1;
     rec->pidfd = -1;
-    libxl__ev_fd_init(&rec->efd);
     return rec;
 }
 
 static int child_open_pidfd(libxl_ctx *ctx, struct libxl__child *rec, pid_t pid)
 {
-    rec->pidfd = pidfd_open(pid, 0);
+    int errnoval;
+
+    libxl__care_begin(ctx);
+    rec->pidfd = libxl__care_record(ctx, pidfd_open(pid, 0));
     if (rec->pidfd >= 0)
         return 0;
-    if (errno == ESRCH || errno == EINVAL)
+    errnoval = errno;
+    if (errnoval == ESRCH || errnoval == EINVAL)
         return ERROR_UNKNOWN_CHILD;
-    libxl__log(ctx, LIBXL__LOG_ERROR, errno, "child %d: no pidfd", (int)pid);
-    return ERROR_FAIL;
+    libxl__log(ctx, LIBXL__LOG_ERROR, errnoval, "child %d: no pidfd", (int)pid);
+    return rc_of_errno(errnoval);
 }
 
 /* From here on the death of rec's child is told to ch. */
-static int child_attach(libxl__gc *gc, struct libxl__child *rec, pid_t pid, libxl__ev_child *ch,
+static int child_attach(libxl_ctx *ctx, struct libxl__child *rec, pid_t pid, libxl__ev_child *ch,
                         libxl__ev_child_callback *death)
 {
-    int rc = libxl__ev_fd_register(gc, &rec->efd, child_readable, rec->pidfd, POLLIN);
+    int rc;
 
+    rec->pid = pid;
+    rc = pidfd_ctl(ctx, EPOLL_CTL_ADD, rec);
     if (rc)
         return rc;
-    rec->pid = pid;
     rec->ev = ch;
-    LIST_INSERT_HEAD(&CTX->children[(unsigned)pid % CHILD_BUCKETS], rec, entry);
+    LIST_INSERT_HEAD(&ctx->children[(unsigned)pid % CHILD_BUCKETS], rec, entry);
+    ctx->nchildren++;
+    if (ctx->child_ops)
+        ctx->child_ops->known(rec);
     ch->pid = pid;
     ch->callback = death;
     ch->rec = rec;
@@ -123,54 +291,59 @@ void libxl__ev_child_init(libxl__ev_child *ch)
 /* The epoll set is shared with the parent until it is closed, so nothing may be taken out of it. */
 static void become_dead_ctx(libxl_ctx *ctx)
 {
-    close(ctx->epfd);
+    libxl__care_close(ctx, ctx->epfd);
     ctx->epfd = -1;
     if (ctx->xsh)
         ctx->xs_ops->destroy_postfork(ctx->xsh);
     ctx->xsh = NULL;
 }
 
+/* Everything that may fail comes before the fork, but for the pidfd: a child whose death nobody
+ * would hear of must not live. */
 pid_t libxl__ev_child_fork(libxl__gc *gc, libxl__ev_child *ch, libxl__ev_child_callback *death)
 {
-    struct libxl__child *rec;
+    struct libxl__child *rec = NULL;
     pid_t pid;
     int rc;
 
     libxl__ev_child_init(ch);
     CTX_LOCK;
+    rc = libxl__child_watch(CTX);
+    if (rc)
+        goto out;
     rec = child_new(CTX);
     if (!rec) {
         rc = ERROR_NOMEM;
         goto out;
     }
-    pid = fork();
-    if (pid < 0) {
-        LOGE(ERROR, "cannot fork");
-        rc = ERROR_FAIL;
-        goto out;
-    }
+    reap_lock(CTX);
+    pid = CTX->child_ops ? CTX->child_ops->fork(CTX) : fork();
     if (!pid) {
         become_dead_ctx(CTX);
         return 0;                               /* with the lock: see the header */
     }
-    rc = child_open_pidfd(CTX, rec, pid);
-    if (!rc)
-        rc = child_attach(gc, rec, pid, ch, death);
+    if (pid < 0) {
+        LOGE(ERROR, "cannot fork");
+        rc = ERROR_FAIL;
+    } else {
+        rc = child_open_pidfd(CTX, rec, pid);
+        if (!rc)
+            rc = child_attach(CTX, rec, pid, ch, death);
+        if (rc) {
+            kill(pid, SIGKILL);
+            while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+                ;
+        }
+    }
+    reap_unlock(CTX);
+out:
     if (rc) {
-        /* A child whose death nobody would hear of must not live. */
-        kill(pid, SIGKILL);
-        while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-            ;
-        goto out;
+        if (rec)
+            child_free(CTX, rec);
+        libxl__child_unwatch_if_idle(CTX);
     }
     CTX_UNLOCK;
-    return pid;
-
-out:
-    if (rec)
-        child_free(gc, rec);
-    CTX_UNLOCK;
-    return rc;
+    return rc ? rc : pid;
 }
 
 /* Is what the pidfd names a child of ours, alive or dead?  Nothing is reaped. */
@@ -178,7 +351,6 @@ static int child_is_ours(libxl_ctx *ctx, const struct libxl__child *rec, pid_t p
 {
     siginfo_t si;
     int r = waitid(P_PIDFD, (id_t)rec->pidfd, &si, WEXITED | WNOHANG | WNOWAIT | __WALL);
-
     int errnoval = errno;
 
     if (!r)
@@ -198,12 +370,15 @@ int libxl__ev_child_adopt(libxl__gc *gc, libxl__ev_child *ch, pid_t pid,
 
     libxl__ev_child_init(ch);
     CTX_LOCK;
-    if (pid <= 0 || child_find(CTX, pid)) {
+    if (pid <= 0 || libxl__child_find(CTX, pid)) {
         LOG(ERROR, "process %d cannot be adopted: %s", (int)pid,
             pid <= 0 ? "no pid" : "it has been already");
         rc = ERROR_INVAL;
         goto out;
     }
+    rc = libxl__child_watch(CTX);
+    if (rc)
+        goto out;
     rec = child_new(CTX);
     if (!rec) {
         rc = ERROR_NOMEM;
@@ -211,16 +386,19 @@ int libxl__ev_child_adopt(libxl__gc *gc, libxl__ev_child *ch, pid_t pid,
     }
     rec->kill = kill_hook;
     rec->kill_user = kill_user;
+    reap_lock(CTX);
     rc = child_open_pidfd(CTX, rec, pid);
-    if (rc)
-        goto out;
-    rc = child_is_ours(CTX, rec, pid);
-    if (rc)
-        goto out;
-    rc = child_attach(gc, rec, pid, ch, death);
+    if (!rc)
+        rc = child_is_ours(CTX, rec, pid);
+    if (!rc)
+        rc = child_attach(CTX, rec, pid, ch, death);
+    reap_unlock(CTX);
 out:
-    if (rc && rec)
-        child_free(gc, rec);
+    if (rc) {
+        if (rec)
+            child_free(CTX, rec);
+        libxl__child_unwatch_if_idle(CTX);
+    }
     CTX_UNLOCK;
     return rc;
 }
@@ -257,16 +435,14 @@ out:
 void libxl__child_orphan_all(libxl_ctx *ctx)
 {
     struct libxl__child *rec;
-    libxl__gc gc[1];
     int i;
 
-    libxl__gc_init(gc, ctx);
     for (i = 0; i < CHILD_BUCKETS; i++) {
         while ((rec = LIST_FIRST(&ctx->children[i]))) {
             assert(rec->ev);                    /* else an operation still waits for it */
-            LIST_REMOVE(rec, entry);
             libxl__ev_child_init(rec->ev);
-            child_free(gc, rec);
+            child_forget(ctx, rec);
         }
     }
+    libxl__child_unwatch_if_idle(ctx);
 }

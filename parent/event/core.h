@@ -13,10 +13,19 @@
 struct libxl__fd_slot;
 struct libxl__child;
 struct libxl__watch_slot;
+struct libxl__child_ops;
+struct libxl__childproc;
 
 #define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
 
 #define CHILD_BUCKETS 1024                      /* chains of 10 for 10,000 children */
+
+/* libmoat's list of the descriptors that it opens, see lib/fork.h; ctx->care is NULL in moatd. */
+struct libxl__care_ops {
+    void (*begin)(void);
+    int (*record)(int fd);
+    void (*close)(int fd);
+};
 
 struct libxl__ctx {
     pthread_mutex_t lock;
@@ -46,7 +55,16 @@ struct libxl__ctx {
     libxl__ev_fd watch_efd;
     bool xs_more;                               /* the last drain stopped at its bound */
 
-    LIST_HEAD(, libxl__child) children[CHILD_BUCKETS];
+    LIST_HEAD(, libxl__child) children[CHILD_BUCKETS];  /* by pid */
+    unsigned nchildren;
+    int child_epfd;                             /* their pidfds; -1 while there are none */
+    libxl__ev_fd child_efd;
+    const struct libxl__child_ops *child_ops;   /* libmoat's modes (child.h); NULL in moatd */
+    struct libxl__childproc *childproc;
+
+    const struct libxl__care_ops *care;
+    LIST_ENTRY(libxl__ctx) in_process;          /* libmoat's list of contexts */
+
     LIST_HEAD(, libxl__ao) aos;                 /* in progress, not nested */
     LIST_HEAD(, libxl__evgen_domain_death) deaths;      /* lib/death.c */
 };
@@ -85,7 +103,20 @@ int libxl__time_poll_ms(libxl_ctx *ctx, int limit_ms);
 void libxl__time_occurred(libxl__egc *egc);
 
 void libxl__xswatch_drain(libxl__egc *egc);
+void libxl__child_ctx_init(libxl_ctx *ctx);
 void libxl__child_orphan_all(libxl_ctx *ctx);
+
+/* What opens a descriptor for a ctx does so between these two, and close()s it with the third. */
+static inline void libxl__care_begin(libxl_ctx *ctx)
+{
+    if (ctx->care)
+        ctx->care->begin();
+}
+static inline int libxl__care_record(libxl_ctx *ctx, int fd)
+{
+    return ctx->care ? ctx->care->record(fd) : fd;
+}
+void libxl__care_close(libxl_ctx *ctx, int fd);
 
 static inline libxl__ao *libxl__ao_root(libxl__ao *ao)
 {

@@ -16,7 +16,7 @@ int moat_ctx_alloc(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user)
 {
     pthread_mutexattr_t attr;
     libxl_ctx *ctx;
-    int rc, i;
+    int rc;
 
     *out = NULL;
     ctx = calloc(1, sizeof(*ctx));
@@ -28,8 +28,7 @@ int moat_ctx_alloc(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user)
     ctx->allocate = realloc;
     TAILQ_INIT(&ctx->fds_always);
     LIST_INIT(&ctx->aos);
-    for (i = 0; i < CHILD_BUCKETS; i++)
-        LIST_INIT(&ctx->children[i]);
+    libxl__child_ctx_init(ctx);
     ctx->watch_free = -1;
     libxl__ev_fd_init(&ctx->watch_efd);
 
