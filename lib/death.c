@@ -27,7 +27,8 @@ struct libxl__evgen_domain_death {
     struct pending *shutdown, *death;   /* NULL: queued already */
     libxl__request req;
     libxl__ao *clock;
-    libxl__ev_time soon;                /* the first state is handled; moatd is looked for */
+    libxl__ev_time first;               /* the first state is still to be handled */
+    libxl__ev_time next;                /* moatd is lost: when to look for it again */
     unsigned tries;
 };
 typedef struct libxl__evgen_domain_death evgen;
@@ -95,7 +96,6 @@ static void state_changed(libxl__egc *egc, evgen *evg)
 
     if (m->state == DOMAIN_GONE) {
         occurred(egc, evg, &evg->death);
-        libxl__ev_time_deregister(gc, &evg->soon);
         libxl__request_stop(gc, &evg->req);
     } else if (m->state != DOMAIN_RUNNING) {
         if (evg->shutdown)
@@ -119,6 +119,23 @@ static const char *state_odd(const evgen *evg, const struct msg_DOMAIN_STATE *m)
 
 static void look_again(libxl__egc *egc, evgen *evg, int rc);
 
+/* From the loop, as all that comes later: not before the application has its evgen. */
+static void first_state(libxl__egc *egc, libxl__ev_time *ev, const struct timespec *abs, int rc)
+{
+    state_changed(egc, CONTAINER_OF(ev, evgen, first));
+}
+
+/* Something comes that is later than the first state. */
+static void first_state_now(libxl__egc *egc, evgen *evg)
+{
+    EGC_GC;
+
+    if (!libxl__ev_time_isregistered(&evg->first))
+        return;
+    libxl__ev_time_deregister(gc, &evg->first);
+    state_changed(egc, evg);
+}
+
 static const char *watch_message(libxl__egc *egc, libxl__request *r, uint32_t type,
                                  const union libxl__request_message *m)
 {
@@ -128,6 +145,9 @@ static const char *watch_message(libxl__egc *egc, libxl__request *r, uint32_t ty
 
     if (odd)
         return odd;
+    first_state_now(egc, evg);
+    if (!evg->death)
+        return NULL;
     evg->tries = 0;
     if (handle_known(evg->state.handle) &&
         memcmp(evg->state.handle, m->state.handle, sizeof(evg->state.handle)))
@@ -142,6 +162,9 @@ static void watch_done(libxl__egc *egc, libxl__request *r, enum libxl__request_e
 {
     evgen *evg = CONTAINER_OF(r, evgen, req);
 
+    first_state_now(egc, evg);
+    if (!evg->death)
+        return;
     if (end == REQUEST_DENIED)
         libxl__disaster(evg->ctx, LIBXL_EVENT_TYPE_DOMAIN_DEATH, 0,
                         "moatd does not let a domain be watched any more: its events are lost");
@@ -151,7 +174,7 @@ static void watch_done(libxl__egc *egc, libxl__request *r, enum libxl__request_e
 
 static void look(libxl__egc *egc, libxl__ev_time *ev, const struct timespec *abs, int rc)
 {
-    evgen *evg = CONTAINER_OF(ev, evgen, soon);
+    evgen *evg = CONTAINER_OF(ev, evgen, next);
 
     rc = libxl__request_start(egc, &evg->req);
     if (rc)
@@ -161,7 +184,7 @@ static void look(libxl__egc *egc, libxl__ev_time *ev, const struct timespec *abs
 static void look_again(libxl__egc *egc, evgen *evg, int rc)
 {
     if (evg->tries++ < libxl__request_times.reconnects) {
-        rc = libxl__ev_time_register_rel(evg->clock, &evg->soon, look,
+        rc = libxl__ev_time_register_rel(evg->clock, &evg->next, look,
                                          libxl__request_times.reconnect);
         if (!rc)
             return;
@@ -175,7 +198,8 @@ static void look_again(libxl__egc *egc, evgen *evg, int rc)
 static void evgen_free(libxl__gc *gc, evgen *evg)
 {
     libxl__request_stop(gc, &evg->req);
-    libxl__ev_time_deregister(gc, &evg->soon);
+    libxl__ev_time_deregister(gc, &evg->first);
+    libxl__ev_time_deregister(gc, &evg->next);
     if (evg->clock)
         libxl__ao_free_hidden(evg->clock);
     pending_free(evg->ctx, evg->shutdown);
@@ -196,7 +220,8 @@ static evgen *evgen_new(libxl__gc *gc, uint32_t domid, libxl_ev_user user)
         .message = watch_message, .done = watch_done,
     };
     libxl__request_init(&evg->req);
-    libxl__ev_time_init(&evg->soon);
+    libxl__ev_time_init(&evg->first);
+    libxl__ev_time_init(&evg->next);
     evg->clock = libxl__ao_create_hidden(CTX);
     evg->shutdown = pending_new(CTX, LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN, domid, user);
     evg->death = pending_new(CTX, LIBXL_EVENT_TYPE_DOMAIN_DEATH, domid, user);
@@ -206,15 +231,9 @@ static evgen *evgen_new(libxl__gc *gc, uint32_t domid, libxl_ev_user user)
     return NULL;
 }
 
-/* From the loop, as all that comes later: not before the application has its evgen. */
-static void first_state(libxl__egc *egc, libxl__ev_time *ev, const struct timespec *abs, int rc)
-{
-    state_changed(egc, CONTAINER_OF(ev, evgen, soon));
-}
-
 static int evgen_arm(libxl__egc *egc, evgen *evg)
 {
-    int rc = libxl__ev_time_register_rel(evg->clock, &evg->soon, first_state, 0);
+    int rc = libxl__ev_time_register_rel(evg->clock, &evg->first, first_state, 0);
 
     return rc ? rc : libxl__request_attach(egc, &evg->req);
 }

@@ -126,7 +126,7 @@ static inline void fake_hears_commit(uint32_t job)
 
 /* ---------- the application's side ---------- */
 
-static libxl_asyncop_how app_how(struct op *op)
+static inline libxl_asyncop_how app_how(struct op *op)
 {
     *op = (struct op){ 0 };
     return (libxl_asyncop_how){ .callback = op_told, .u.for_callback = op };
