@@ -53,6 +53,19 @@ static void pass_answer(struct gate *g)
     answer(g, g->upstream.hdr.type, gate_conn_payload(&g->upstream), g->upstream.hdr.len);
 }
 
+/* The parent's watches have decimal numbers as tokens up here: it can neither have this one's
+ * events, nor take it back. */
+#define OWN_TOKEN "gate"
+
+void gate_forward_start(struct gate *g)
+{
+    int r = up(g, XS_WATCH, 0, "@releaseDomain", sizeof("@releaseDomain"), OWN_TOKEN,
+               sizeof(OWN_TOKEN));
+
+    if (r < 0)
+        gate_die(1, "xenstored does not tell of domains that end: %s", strerror(-r));
+}
+
 /* ---- transactions */
 
 static struct gate_tx *tx_find(struct gate *g, uint32_t id)
@@ -162,8 +175,11 @@ void gate_forward_event(struct gate *g)
 {
     const char *path = gate_conn_payload(&g->upstream);
     size_t n = strnlen(path, g->upstream.hdr.len);
-    unsigned long i = n < g->upstream.hdr.len ? strtoul(path + n + 1, NULL, 10) : GATE_WATCHES;
+    const char *token = n < g->upstream.hdr.len ? path + n + 1 : ""; /* a NUL ends the payload */
+    unsigned long i = *token >= '0' && *token <= '9' ? strtoul(token, NULL, 10) : GATE_WATCHES;
 
+    if (!strcmp(token, OWN_TOKEN))
+        g->released = true;
     if (i < GATE_WATCHES)
         g->watches[i].pending = true;
 }

@@ -185,6 +185,19 @@ static int on_time(struct gate *g)
     return next > now ? next - now : 0;
 }
 
+/*
+ * The warden's channel is polled for POLLOUT, which a Unix socket has while at most a quarter of
+ * its buffer is used: however long the warden is busy elsewhere, these messages leave room for the
+ * answers that it will wait for.
+ */
+static void tell_released(struct gate *g)
+{
+    if (ipc_send(&g->warden, MSG_XS_RELEASED, 0, NULL, NULL, 0))
+        return; /* told in the next turn, or the warden is gone */
+    g->released = false;
+    g->released_next = gate_now() + GATE_RELEASED_MS;
+}
+
 static void turn(struct gate *g)
 {
     struct pollfd p[4] = {
@@ -194,7 +207,12 @@ static void turn(struct gate *g)
         {.fd = g->listener, .events = POLLIN},
     };
     int timeout = on_time(g);
+    int64_t quiet = g->released ? g->released_next - gate_now() : 0;
 
+    if (quiet > 0)
+        timeout = quiet < timeout ? (int)quiet : timeout;
+    else if (g->released)
+        p[0].events |= POLLOUT;
     if (g->listener < 0) {
         gate_forward_events(g);
         gate_conn_flush(&g->parent);
@@ -203,7 +221,9 @@ static void turn(struct gate *g)
     }
     if (poll(p, 4, timeout) <= 0)
         return;
-    if (p[0].revents)
+    if (p[0].revents & POLLOUT)
+        tell_released(g);
+    if (p[0].revents & ~POLLOUT)
         return on_warden(g); /* what it takes away holds before the parent's next request */
     if (p[1].revents)
         on_xenstored(g, &g->own);
@@ -231,6 +251,7 @@ void gate_open(int warden, int listener, int upstream, int own, uid_t parent_uid
 
 void gate_serve(void)
 {
+    gate_forward_start(&gate);
     for (;;)
         turn(&gate);
 }

@@ -36,6 +36,7 @@
 #define GATE_TX_TRIES 32    /* of one transaction that conflicts */
 #define GATE_CLOSE_MS 10000 /* for backends to close, as libxl's LIBXL_DESTROY_TIMEOUT */
 #define GATE_POLL_MS 50
+#define GATE_RELEASED_MS 10 /* between two XS_RELEASED */
 #define GATE_FIRST_RESERVED 0x7ff0
 
 struct conn { /* one xenstore connection, either role */
@@ -98,6 +99,8 @@ struct gate {
     uint32_t refused; /* not yet told to the warden */
     int64_t refused_next;
     char refused_path[128];
+    bool released; /* a domain was shut down or is gone; not yet told to the warden */
+    int64_t released_next;
 };
 
 /* gate.c.  gate_open takes the fds over, with system calls that the sandbox takes away; besides
@@ -128,6 +131,7 @@ void gate_revoke(struct gate_table *t, uint32_t job);
 struct gate_job *gate_find(struct gate_table *t, uint32_t job);
 
 /* forward.c */
+void gate_forward_start(struct gate *g);       /* the gate's own watch of @releaseDomain */
 bool gate_forward_ready(const struct gate *g); /* may one more message of the parent be read? */
 void gate_forward_parent(struct gate *g);      /* handles the message in parent.in */
 void gate_forward_event(struct gate *g);       /* handles the XS_WATCH_EVENT in upstream.in */

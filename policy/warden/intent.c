@@ -23,10 +23,11 @@ static const char *usage(const struct msg_INTENT *in, bool has_file)
     const uint32_t save = INTENT_CHECKPOINT | INTENT_PAUSE | INTENT_PRESERVE_DOMID | INTENT_LIVE |
                           INTENT_STREAM | INTENT_SUSPENDED;
     const uint32_t stays = INTENT_CHECKPOINT | INTENT_PAUSE;
-    const bool of_domain = in->kind == KIND_SAVE || in->kind == KIND_RESUME;
+    const bool of_domain = in->kind == KIND_SAVE || in->kind == KIND_RESUME ||
+                           in->kind == KIND_WATCH;
     const uint32_t allowed = in->kind == KIND_SAVE ? save : in->kind == KIND_LIST ? INTENT_LONG : 0;
 
-    if (in->kind < KIND_LIST || in->kind > KIND_RESUME)
+    if (in->kind < KIND_LIST || in->kind > KIND_WATCH)
         return "unknown kind of command";
     if (in->flags & ~allowed)
         return "this command does not take these options";
@@ -416,6 +417,8 @@ void intent_handle(struct operator *o, int file, bool has_file)
         cancel(o);
     else if (in->kind == KIND_JOBS)
         list_jobs(o);
+    else if (in->kind == KIND_WATCH)
+        watch_begin(o);
     else if (in->domain[0])
         list_one(o);
     else

@@ -132,6 +132,7 @@ static void accepted(int fd)
     o->ch.takes_fds = rules_any(w.rules, &a.peer, OP_SAVE | OP_CHECKPOINT);
     o->ch.drops_fds = true;
     o->until = now_ms() + INTENT_MS;
+    operator_readable(o);           /* one who has spoken already does not count as waiting */
 }
 
 void operators_accept(void)

@@ -44,6 +44,7 @@ static void resume(struct undo_slot *s, const struct dom *d)
     undo_set(s, UNDO_XS_RESUME);
     if (dom_resume(d))
         return;
+    watches_changed();              /* xenstore tells nobody */
     if (j)
         j->call.phase = HV_BEFORE;
     undo_clear(s, UNDO_SUSPENDED);

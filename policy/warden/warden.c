@@ -18,6 +18,7 @@
 
 #define TABLE_MS 30000
 #define SEND_MS 2000
+#define TICK_MS 1000
 #define GATE_NOTES 100              /* refusals of the gate that get a line of their own */
 
 struct warden w = {
@@ -161,7 +162,7 @@ static bool unasked(const struct ipc_chan *ch, struct ipc_frame *f)
     int fd, rc;
 
     if (f->type != MSG_XS_REFUSED && f->type != MSG_XS_DESTROYED && f->type != MSG_DESTROYED &&
-        f->type != MSG_TABLE)
+        f->type != MSG_TABLE && f->type != MSG_XS_RELEASED)
         return false;
     if (f->type == MSG_TABLE) {
         fd = ipc_take_fd(f, 0);
@@ -176,7 +177,9 @@ static bool unasked(const struct ipc_chan *ch, struct ipc_frame *f)
     }
     if (ipc_decode(f, &m))
         return false;
-    if (f->type == MSG_XS_REFUSED)
+    if (f->type == MSG_XS_RELEASED)
+        watches_changed();
+    else if (f->type == MSG_XS_REFUSED)
         gate_refused(f->job, &m.refused);
     else if (f->type == MSG_XS_DESTROYED)
         job_xs_destroyed(f->job, &m.xs);
@@ -245,15 +248,16 @@ static void resident_readable(struct ipc_chan *ch)
 static struct ipc_chan *const residents[RESIDENTS] = {
     &w.supervisor, &w.recorder, &w.gate, &w.forker, &w.parent,
 };
-/* Fixed places: residents, listener, operators; of each job its worker, pidfd and operator.
+/* Fixed places: residents, listener, operators; of each job its worker, pidfd and operator; watches.
  * fd -1 is skipped. */
-static struct pollfd polled[RESIDENTS + 1 + OPERATORS_MAX + 3 * JOBS_MAX];
+static struct pollfd polled[RESIDENTS + 1 + OPERATORS_MAX + 3 * JOBS_MAX + WATCHES_MAX];
 
-/* Returns whether something waits for time to pass. */
-static bool prepare(void)
+/* Returns how long to wait at most, in ms. */
+static int64_t prepare(void)
 {
     struct pollfd *p = polled;
     bool timed = false;
+    int64_t wait;
 
     for (unsigned i = 0; i < RESIDENTS; i++)
         *p++ = (struct pollfd){.fd = residents[i]->fd, .events = POLLIN};
@@ -273,9 +277,13 @@ static bool prepare(void)
         *p++ = (struct pollfd){.fd = j->state == JOB_SAVED ? j->op.fd : -1, .events = POLLIN};
         timed |= j->state != JOB_FREE;
     }
+    for (unsigned i = 0; i < WATCHES_MAX; i++)
+        *p++ = (struct pollfd){.fd = watches[i].used ? watches[i].ch.fd : -1,
+                               .events = watches[i].blocked ? POLLIN | POLLOUT : POLLIN};
     for (unsigned i = 0; i < UNDO_SLOTS && !timed; i++)
         timed = undo_at(i)->job;
-    return timed;
+    wait = watches_wait();
+    return wait < 0 ? 0 : timed && wait > TICK_MS ? TICK_MS : wait;
 }
 
 /* One frame of each who has one: nobody can keep the others waiting. */
@@ -306,6 +314,9 @@ static void serve(void)
         if (p[2].revents && j->state == JOB_SAVED && j->op.fd == p[2].fd)
             job_operator_readable(j);
     }
+    for (unsigned i = 0; i < WATCHES_MAX; i++, p++)
+        if (p->revents && watches[i].used && watches[i].ch.fd == p->fd)
+            watch_ready(&watches[i], p->revents);
     for (unsigned i = 0; i < JOBS_MAX; i++)
         if (w.jobs[i].state)
             job_step(&w.jobs[i]);
@@ -316,14 +327,16 @@ static noreturn void loop(void)
     int64_t last = 0;
 
     for (;;) {
-        const struct timespec second = {.tv_sec = 1};
+        const int64_t wait = prepare();
+        const struct timespec ts = {wait / 1000, wait % 1000 * 1000000};
 
-        if (ppoll(polled, sizeof(polled) / sizeof(polled[0]), prepare() ? &second : NULL, NULL) >=
-            0)
+        if (ppoll(polled, sizeof(polled) / sizeof(polled[0]), wait < INT64_MAX ? &ts : NULL,
+                  NULL) >= 0)
             serve();
         else if (errno != EINTR)
             warden_die("ppoll failed");
-        if (now_ms() - last >= 1000) {
+        watches_run();
+        if (now_ms() - last >= TICK_MS) {
             last = now_ms();
             w.refused -= w.refused > 0;     /* what crosses on the way must not add up over years */
             operators_tick();
@@ -407,6 +420,8 @@ int warden_main(void)
         w.jobs[i].worker.fd = w.jobs[i].op.fd = w.jobs[i].pidfd = -1;
     for (unsigned i = 0; i < OPERATORS_MAX; i++)
         operators[i].ch.fd = -1;
+    for (unsigned i = 0; i < WATCHES_MAX; i++)
+        watches[i].ch.fd = -1;
     rc = start(why);
     if (rc) {
         fprintf(stderr, "moat-warden: %s (%s)\n", why, strerrorname_np(-rc) ?: "?");

@@ -7,6 +7,7 @@
 #ifndef MOAT_WARDEN_H
 #define MOAT_WARDEN_H
 
+#include <poll.h>
 #include <stdnoreturn.h>
 
 #include "ipc/ipc.h"
@@ -19,6 +20,7 @@
 #define JOBS_MAX 64
 #define OPERATORS_MAX 64            /* connections that no job has taken over */
 #define OPERATORS_PER_UID 8
+#define WATCHES_MAX 256
 #define STRANGERS_MAX 32            /* connections of all together whom no rule allows anything */
 #define INTENT_MS 2000              /* a connection has this long to say what it wants */
 #define LIST_MS 10000               /* and this long to read a list */
@@ -133,6 +135,23 @@ bool intent_resolve(struct operator *o, struct dom_info *info, char name[64], ui
 void list_more(struct operator *o);
 void list_one(struct operator *o);
 void list_jobs(struct operator *o);
+
+/* watch.c: the connection is answered, or stays as a watch. */
+struct watch {
+    bool used;
+    bool gone;                      /* the domain, for good */
+    bool blocked;                   /* the watcher does not read: there is something to be told */
+    struct ipc_chan ch;
+    uid_t uid;
+    struct dom dom;                 /* handle zero: there was no such domain */
+    uint32_t state, reason;         /* as last told, 0 = not yet */
+};
+extern struct watch watches[WATCHES_MAX];
+void watch_begin(struct operator *o);
+void watch_ready(struct watch *o, short revents);   /* poll()'s */
+void watches_changed(void);         /* some domain was shut down, resumed or is gone */
+void watches_run(void);             /* each turn of the loop */
+int64_t watches_wait(void);         /* ms until watches_run() has something to do */
 
 /* jobs.c */
 void close_fd(int *fd);

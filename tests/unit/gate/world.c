@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <signal.h>
@@ -131,6 +132,9 @@ struct world *world_new(enum client client)
     pthread_mutex_init(&w->lock, NULL);
     assert_int_equal(pthread_create(&w->thread, NULL, serve, w), 0);
     w->raw = -1;
+    for (int i = 0; i < 2000 && store_watches(w) == UINT_MAX; i++)
+        usleep(1000);
+    assert_int_equal(store_watches(w), 0);
     if (client == CLIENT_LIB) {
         setenv("XENSTORED_PATH", w->path, 1);
         w->xs = xs_open(0);
@@ -203,7 +207,14 @@ unsigned store_watches(struct world *w)
     pthread_mutex_lock(&w->lock);
     n = simxs_watches(w->sim);
     pthread_mutex_unlock(&w->lock);
-    return n;
+    return n - 1;
+}
+
+void store_released(struct world *w)
+{
+    pthread_mutex_lock(&w->lock);
+    simxs_fire(w->sim, "@releaseDomain");
+    pthread_mutex_unlock(&w->lock);
 }
 
 unsigned store_txs(struct world *w)
@@ -243,6 +254,10 @@ void warden_ask(struct world *w, uint32_t type, uint32_t job, const void *msg, u
         assert_true(r >= 0);
         if (!r) {
             poll(&p, 1, 100);
+            continue;
+        }
+        if (w->frame.type == MSG_XS_RELEASED && answer_type != MSG_XS_RELEASED) {
+            w->released++;
             continue;
         }
         if (w->frame.type == MSG_XS_REFUSED) {

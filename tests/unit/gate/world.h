@@ -34,6 +34,7 @@ struct world {
     unsigned refused_messages; /* XS_REFUSED seen by warden_ask */
     uint64_t refused;          /* sum of their counts */
     char refused_path[128];
+    unsigned released; /* XS_RELEASED seen by warden_ask */
     struct ipc_frame frame;
 };
 
@@ -47,7 +48,8 @@ int world_connect(const struct world *w);
 /* the store, under the lock */
 void store_put(struct world *w, const char *path, const char *value);
 bool store_is(struct world *w, const char *path, const char *value); /* value NULL: no such node */
-unsigned store_watches(struct world *w);
+unsigned store_watches(struct world *w); /* but the gate's own */
+void store_released(struct world *w);    /* a domain was shut down or is gone */
 unsigned store_txs(struct world *w);
 unsigned store_requests(struct world *w, uint32_t type);
 

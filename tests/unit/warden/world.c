@@ -260,7 +260,7 @@ static void recorder_says(void)
 
     if (ipc_decode(&f, &r))
         fail_msg("RECORD: %s", f.why);
-    if (t.nrecords < 256)
+    if (t.nrecords < 512)
         t.records[t.nrecords++] = r;
     if (r.what == t.fail_record && (r.what != RECORD_ACT || r.act == t.fail_act))
         a.errnum = ENOSPC;

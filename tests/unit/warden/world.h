@@ -73,7 +73,7 @@ struct world {
     bool got_grant;
     unsigned grant_fds;
     pid_t victim;                   /* whose death is the worker's death */
-    struct msg_RECORD records[256];
+    struct msg_RECORD records[512];
     unsigned nrecords;
     /* how the others behave */
     uint32_t fail_record, fail_act; /* enum record_what, and act for ACT; answered with ENOSPC */
