@@ -248,8 +248,8 @@ static void resident_readable(struct ipc_chan *ch)
 static struct ipc_chan *const residents[RESIDENTS] = {
     &w.supervisor, &w.recorder, &w.gate, &w.forker, &w.parent,
 };
-/* Fixed places: residents, listener, operators; of each job its worker, pidfd and operator; watches.
- * fd -1 is skipped. */
+/* Fixed places: residents, listener, operators; of each job its worker, pidfd and operator; the
+ * watches.  fd -1 is skipped. */
 static struct pollfd polled[RESIDENTS + 1 + OPERATORS_MAX + 3 * JOBS_MAX + WATCHES_MAX];
 
 /* Returns how long to wait at most, in ms. */
