@@ -2,7 +2,6 @@
 /* A request whose first answer is waited for: event generation is enabled synchronously. */
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "lib/request_internal.h"
 
@@ -17,9 +16,7 @@ static int reach(libxl__request *r, int64_t end)
             err = libxl__request_intent(r);
         if (err != -EAGAIN || ipc_now_ms() >= end)
             return err;
-        if (r->ch.fd >= 0)
-            close(r->ch.fd);
-        r->ch.fd = -1;
+        libxl__request_hang_up(r);
         poll(NULL, 0, libxl__request_times.backlog);
     }
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "lib/request.h"
 #include "lib/request_internal.h"
@@ -46,6 +45,12 @@ void libxl__request_log(libxl__request *r, int level, const char *fmt, ...)
 
 /* ---------- reaching moatd ---------- */
 
+void libxl__request_hang_up(libxl__request *r)
+{
+    libxl__care_close(r->ctx, r->ch.fd);
+    r->ch.fd = -1;
+}
+
 /* 0: connected; -EAGAIN: its backlog is full; other -errno.  Never waits. */
 int libxl__request_connect(libxl__request *r)
 {
@@ -58,14 +63,15 @@ int libxl__request_connect(libxl__request *r)
     memcpy(sa.sun_path, path, strlen(path) + 1);
     r->ch = (struct ipc_chan){ .fd = -1, .self = OPERATOR, .peer = WARDEN | PARENT,
                                .phase = PH_RUN };
-    r->ch.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    libxl__care_begin(r->ctx);
+    r->ch.fd = libxl__care_record(r->ctx, socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK |
+                                                 SOCK_CLOEXEC, 0));
     if (r->ch.fd < 0)
         return -errno;
     if (!connect(r->ch.fd, (struct sockaddr *)&sa, sizeof(sa)))
         return 0;
     err = errno;
-    close(r->ch.fd);
-    r->ch.fd = -1;
+    libxl__request_hang_up(r);
     return -err;
 }
 
@@ -128,8 +134,7 @@ static int reach(libxl__egc *egc, libxl__request *r)
             return 0;
         }
         libxl__ev_fd_deregister(gc, &r->efd);
-        close(r->ch.fd);
-        r->ch.fd = -1;
+        libxl__request_hang_up(r);
     }
     if (err != -EAGAIN)
         return libxl__request_unreachable(r, err);
@@ -236,8 +241,7 @@ void libxl__request_stop(libxl__gc *gc, libxl__request *r)
     if (r->ch.fd >= 0) {
         /* A child of fork may hold a copy: moatd is to hear of the end all the same. */
         shutdown(r->ch.fd, SHUT_RDWR);
-        close(r->ch.fd);
-        r->ch.fd = -1;
+        libxl__request_hang_up(r);
     }
     if (r->clock)
         libxl__ao_free_hidden(r->clock);

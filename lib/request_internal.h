@@ -14,6 +14,7 @@ void libxl__request_log(libxl__request *r, int level, const char *fmt, ...)
 /* 0 or -errno; see request.c */
 int libxl__request_connect(libxl__request *r);
 int libxl__request_intent(libxl__request *r);
+void libxl__request_hang_up(libxl__request *r);
 /* Say so in the log and return ERROR_FAIL. */
 int libxl__request_unreachable(libxl__request *r, int err);
 int libxl__request_silent(libxl__request *r, int ms);
