@@ -49,9 +49,11 @@ struct libxl__child *libxl__child_find(libxl_ctx *ctx, pid_t pid)
 {
     struct libxl__child *rec;
 
-    LIST_FOREACH(rec, &ctx->children[(unsigned)pid % CHILD_BUCKETS], entry)
+    LIST_FOREACH(rec, &ctx->children[(unsigned)pid % CHILD_BUCKETS], entry) {
+        ctx->stats.child_steps++;
         if (rec->pid == pid)
             return rec;
+    }
     return NULL;
 }
 

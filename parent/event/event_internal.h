@@ -338,6 +338,7 @@ int moat_loop_run_once(libxl_ctx *ctx, int timeout_ms);
 /* Work done since the ctx was made, for tests and measurements. */
 typedef struct moat_loop_stats {
     uint64_t turns, fds_ready, fd_polls, fd_callbacks, timer_callbacks, heap_moves, xs_events;
+    uint64_t child_steps;                           /* in looking up pids */
 } moat_loop_stats;
 moat_loop_stats moat_loop_get_stats(libxl_ctx *ctx);
 
