@@ -77,6 +77,8 @@ void libxl__ao_check_complete(libxl__egc *egc, libxl__ao *ao)
         return;
     ao->told = true;
     if (ao->sync) {
+        if (egc->gc.owner->os)
+            egc->gc.owner->os->ao_told(egc->gc.owner, ao);
         libxl__ao_unref(ao);                    /* the initiator, which waits, has its own */
         return;
     }
@@ -167,6 +169,10 @@ static void wait_for_completion(libxl_ctx *ctx, libxl__ao *ao)
     int rc;
 
     libxl__assert_locked_once(ctx);
+    if (ctx->os) {
+        ctx->os->ao_wait(ctx, ao);
+        return;
+    }
     while (!ao->told) {
         libxl__ctx_unlock(ctx);
         rc = moat_loop_run_once(ctx, -1);

@@ -12,11 +12,10 @@
 
 #include "parent/event/core.h"
 
-int moat_ctx_alloc(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user)
+int libxl__ctx_new(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user)
 {
     pthread_mutexattr_t attr;
     libxl_ctx *ctx;
-    int rc;
 
     *out = NULL;
     ctx = calloc(1, sizeof(*ctx));
@@ -27,26 +26,43 @@ int moat_ctx_alloc(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user)
     ctx->user = user;
     ctx->allocate = realloc;
     TAILQ_INIT(&ctx->fds_always);
+    TAILQ_INIT(&ctx->fds_watched);
     LIST_INIT(&ctx->aos);
     libxl__child_ctx_init(ctx);
     ctx->watch_free = -1;
     libxl__ev_fd_init(&ctx->watch_efd);
-
-    ctx->epfd = epoll_create1(EPOLL_CLOEXEC);
-    if (ctx->epfd < 0) {
-        libxl__log(ctx, LIBXL__LOG_ERROR, errno, "event context: no epoll descriptor");
-        rc = ERROR_FAIL;
-        goto out;
-    }
+    ctx->epfd = -1;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&ctx->lock, &attr);
     pthread_mutexattr_destroy(&attr);
     *out = ctx;
     return 0;
+}
 
-out:
-    free(ctx);
+int libxl__ctx_epoll(libxl_ctx *ctx)
+{
+    if (ctx->epfd >= 0)
+        return 0;
+    libxl__care_begin(ctx);
+    ctx->epfd = libxl__care_record(ctx, epoll_create1(EPOLL_CLOEXEC));
+    if (ctx->epfd >= 0)
+        return 0;
+    libxl__log(ctx, LIBXL__LOG_ERROR, errno, "event context: no epoll descriptor");
+    return ERROR_FAIL;
+}
+
+int moat_ctx_alloc(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user)
+{
+    int rc = libxl__ctx_new(out, hooks, user);
+
+    if (rc)
+        return rc;
+    rc = libxl__ctx_epoll(*out);
+    if (rc) {
+        moat_ctx_free(*out);
+        *out = NULL;
+    }
     return rc;
 }
 
@@ -60,7 +76,7 @@ void moat_ctx_free(libxl_ctx *ctx)
     libxl__fd_free_table(ctx);
     free(ctx->heap);
     free(ctx->watch_slots);
-    close(ctx->epfd);
+    libxl__care_close(ctx, ctx->epfd);
     pthread_mutex_destroy(&ctx->lock);
     free(ctx);
 }
@@ -201,18 +217,19 @@ char *libxl__sprintf(libxl__gc *gc, const char *fmt, ...)
 libxl_event *libxl__event_new(libxl_ctx *ctx, libxl_event_type type, uint32_t domid,
                               libxl_ev_user for_user)
 {
-    libxl_event *ev = libxl__new(ctx, sizeof(*ev));
+    struct libxl__event_box *box = libxl__new(ctx, sizeof(*box));
 
-    if (!ev)
+    if (!box)
         return NULL;
-    ev->type = type;
-    ev->domid = domid;
-    ev->for_user = for_user;
-    return ev;
+    box->event.type = type;
+    box->event.domid = domid;
+    box->event.for_user = for_user;
+    return &box->event;
 }
 
 void libxl_event_free(libxl_ctx *ctx, libxl_event *ev)
 {
     (void)ctx;
-    free(ev);
+    if (ev)
+        free(CONTAINER_OF(ev, struct libxl__event_box, event));
 }

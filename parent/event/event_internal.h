@@ -154,6 +154,7 @@ struct libxl__ev_fd {
     short events;                                   /* likewise */
     libxl__ev_fd_callback *func;
     uint64_t turn;
+    void *nexus;                                    /* what the application's loop knows it by */
     LIST_ENTRY(libxl__ev_fd) entry;
 };
 
@@ -241,6 +242,7 @@ struct libxl__ev_time {
     int64_t due_ns;
     uint64_t seq;                                   /* equal times fire in order of registration */
     size_t heap_at;
+    void *nexus;                                    /* what the application's loop knows it by */
     libxl__ao_abortable abrt;
 };
 

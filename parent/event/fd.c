@@ -18,15 +18,6 @@ _Static_assert(EPOLLIN == POLLIN && EPOLLPRI == POLLPRI && EPOLLOUT == POLLOUT &
                EPOLLERR == POLLERR && EPOLLHUP == POLLHUP && EPOLLRDHUP == POLLRDHUP,
                "epoll's bits are poll's");
 
-struct libxl__fd_slot {
-    int fd;
-    uint32_t gen;
-    short mask;                                 /* what the kernel watches; 0: it does not */
-    bool always;                                /* epoll refused: in ctx->fds_always if mask */
-    LIST_HEAD(, libxl__ev_fd) evs;
-    TAILQ_ENTRY(libxl__fd_slot) entry;
-};
-
 static struct libxl__fd_slot *slot_find(libxl_ctx *ctx, int fd)
 {
     return (size_t)fd < ctx->fds_size ? ctx->fds[fd] : NULL;
@@ -96,16 +87,35 @@ static short slot_wanted(const struct libxl__fd_slot *slot, const libxl__ev_fd *
     return mask;
 }
 
+static void slot_set_mask(libxl_ctx *ctx, struct libxl__fd_slot *slot, short mask)
+{
+    if (!slot->mask && mask) {
+        TAILQ_INSERT_TAIL(&ctx->fds_watched, slot, watched);
+        ctx->nwatched++;
+    } else if (slot->mask && !mask) {
+        TAILQ_REMOVE(&ctx->fds_watched, slot, watched);
+        ctx->nwatched--;
+    }
+    slot->mask = mask;
+}
+
 /* Bring the kernel to `mask`; on failure everything is as before. */
 static int slot_watch(libxl_ctx *ctx, struct libxl__fd_slot *slot, short mask)
 {
     struct epoll_event ee = { .events = (uint16_t)mask,
                               .data.u64 = (uint64_t)slot->gen << 32 | (uint32_t)slot->fd };
     int op = !slot->mask ? EPOLL_CTL_ADD : mask ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
-    int r;
+    int r, rc;
 
-    if (mask == slot->mask || ctx->epfd < 0)
+    if (mask == slot->mask)
         return 0;
+    if (ctx->epfd < 0) {
+        if (slot->mask)                         /* a forked child's: nobody waits there */
+            return 0;
+        rc = libxl__ctx_epoll(ctx);
+        if (rc)
+            return rc;
+    }
     if (!slot->always) {
         r = epoll_ctl(ctx->epfd, op, slot->fd, &ee);
         if (r && op == EPOLL_CTL_ADD && errno == EPERM) {
@@ -124,21 +134,32 @@ static int slot_watch(libxl_ctx *ctx, struct libxl__fd_slot *slot, short mask)
         TAILQ_INSERT_TAIL(&ctx->fds_always, slot, entry);
     else if (slot->always && !mask)
         TAILQ_REMOVE(&ctx->fds_always, slot, entry);
-    slot->mask = mask;
+    slot_set_mask(ctx, slot, mask);
     return 0;
 }
 
-static int slot_set_events(libxl_ctx *ctx, struct libxl__fd_slot *slot, libxl__ev_fd *ev,
+/* From old to new events of ev, for the kernel and for the application's loop.  The kernel is asked
+ * for more first, which may fail, and for less last, which may not. */
+static int slot_set_events(libxl_ctx *ctx, struct libxl__fd_slot *slot, libxl__ev_fd *ev, short old,
                            short events)
 {
     short others = slot_wanted(slot, ev);
+    int rc;
 
     if (others & events) {
         libxl__log(ctx, LIBXL__LOG_ERROR, 0, "fd %d: events %#x are watched by another already",
                    slot->fd, (unsigned)(others & events));
         return ERROR_INVAL;
     }
-    return slot_watch(ctx, slot, others | events);
+    if (!ctx->os)
+        return slot_watch(ctx, slot, others | events);
+    rc = slot_watch(ctx, slot, others | old | events);
+    if (rc)
+        return rc;
+    rc = libxl__ev_fd_isregistered(ev) ? ctx->os->fd_modify(ctx, ev, events)
+                                       : ctx->os->fd_register(ctx, ev, slot->fd, events);
+    (void)slot_watch(ctx, slot, others | (rc ? old : events));
+    return rc;
 }
 
 void libxl__ev_fd_init(libxl__ev_fd *ev)
@@ -161,7 +182,7 @@ int libxl__ev_fd_register(libxl__gc *gc, libxl__ev_fd *ev, libxl__ev_fd_callback
         if (rc)
             goto out;
     }
-    rc = slot_set_events(CTX, slot, NULL, events);
+    rc = slot_set_events(CTX, slot, ev, 0, events);
     if (rc) {
         slot_free_if_unused(CTX, slot);
         goto out;
@@ -182,7 +203,7 @@ int libxl__ev_fd_modify(libxl__gc *gc, libxl__ev_fd *ev, short events)
 
     assert(libxl__ev_fd_isregistered(ev));
     CTX_LOCK;
-    rc = slot_set_events(CTX, slot_find(CTX, ev->fd), ev, events);
+    rc = slot_set_events(CTX, slot_find(CTX, ev->fd), ev, ev->events, events);
     if (!rc)
         ev->events = events;
     CTX_UNLOCK;
@@ -196,6 +217,8 @@ void libxl__ev_fd_deregister(libxl__gc *gc, libxl__ev_fd *ev)
     CTX_LOCK;
     if (libxl__ev_fd_isregistered(ev)) {
         slot = slot_find(CTX, ev->fd);
+        if (CTX->os)
+            CTX->os->fd_deregister(CTX, ev);
         LIST_REMOVE(ev, entry);
         /* Asking for less fails only if the fd is gone: then there is nothing to take back. */
         (void)slot_watch(CTX, slot, slot_wanted(slot, NULL));
@@ -203,6 +226,17 @@ void libxl__ev_fd_deregister(libxl__gc *gc, libxl__ev_fd *ev)
     }
     libxl__ev_fd_init(ev);
     CTX_UNLOCK;
+}
+
+/* The kernel has forgotten the fd; whoever registered it waits in vain. */
+static void slot_lost(libxl_ctx *ctx, struct libxl__fd_slot *slot)
+{
+    libxl__log(ctx, LIBXL__LOG_CRITICAL, 0, "fd %d was closed while registered", slot->fd);
+    if (slot->always && slot->mask)
+        TAILQ_REMOVE(&ctx->fds_always, slot, entry);
+    slot_set_mask(ctx, slot, 0);
+    slot->gen = ++ctx->fd_gen;                  /* no second report */
+    libxl__disaster(ctx, 0, EBADF, "a file descriptor was closed while it was registered");
 }
 
 /* What is true now of what ev wants: other callbacks have run since the kernel reported. */
@@ -218,20 +252,33 @@ static short recheck(libxl_ctx *ctx, const libxl__ev_fd *ev)
     if (r <= 0)
         return 0;
     if (pfd.revents & POLLNVAL) {
-        libxl__log(ctx, LIBXL__LOG_CRITICAL, 0, "fd %d was closed while registered", ev->fd);
+        slot_lost(ctx, slot_find(ctx, ev->fd));
         return 0;
     }
     return pfd.revents & (ev->events | POLLERR | POLLHUP);
 }
 
+void libxl__fd_deliver_one(libxl__egc *egc, libxl__ev_fd *ev, short revents)
+{
+    libxl_ctx *ctx = egc->gc.owner;
+
+    if (!(revents & (ev->events | POLLERR | POLLHUP | POLLNVAL)))
+        return;
+    revents = recheck(ctx, ev);
+    if (!revents)
+        return;
+    ctx->stats.fd_callbacks++;
+    ev->func(egc, ev, ev->fd, ev->events, revents);
+    libxl__assert_locked_once(ctx);
+}
+
 /* Each ev_fd of the slot once per turn.  A callback may remove any ev_fd, or the slot, so the walk
  * starts again after each; it is short, as a slot has few more ev_fds than event bits. */
-static void slot_deliver(libxl__egc *egc, int fd, uint32_t gen)
+void libxl__fd_deliver(libxl__egc *egc, int fd, uint32_t gen, short revents)
 {
     libxl_ctx *ctx = egc->gc.owner;
     struct libxl__fd_slot *slot;
     libxl__ev_fd *ev;
-    short revents;
 
     for (;;) {
         slot = slot_find(ctx, fd);
@@ -243,19 +290,14 @@ static void slot_deliver(libxl__egc *egc, int fd, uint32_t gen)
         if (!ev)
             return;
         ev->turn = ctx->turn;
-        revents = recheck(ctx, ev);
-        if (!revents)
-            continue;
-        ctx->stats.fd_callbacks++;
-        ev->func(egc, ev, fd, ev->events, revents);
-        libxl__assert_locked_once(ctx);
+        libxl__fd_deliver_one(egc, ev, revents);
     }
 }
 
 void libxl__fd_occurred(libxl__egc *egc, uint64_t epoll_data)
 {
     egc->gc.owner->stats.fds_ready++;
-    slot_deliver(egc, (int)(epoll_data & 0xffffffffU), (uint32_t)(epoll_data >> 32));
+    libxl__fd_deliver(egc, (int)(epoll_data & 0xffffffffU), (uint32_t)(epoll_data >> 32), ~0);
 }
 
 void libxl__fd_always(libxl__egc *egc)
@@ -269,7 +311,7 @@ void libxl__fd_always(libxl__egc *egc)
     for (; n && (slot = TAILQ_FIRST(&ctx->fds_always)); n--) {
         TAILQ_REMOVE(&ctx->fds_always, slot, entry);
         TAILQ_INSERT_TAIL(&ctx->fds_always, slot, entry);
-        slot_deliver(egc, slot->fd, slot->gen);
+        libxl__fd_deliver(egc, slot->fd, slot->gen, ~0);
     }
 }
 

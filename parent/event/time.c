@@ -116,6 +116,8 @@ void libxl__ev_time_init(libxl__ev_time *ev)
 /* Out of everything, so that the callback finds it Idle and may register it anew. */
 static void time_make_idle(libxl_ctx *ctx, libxl__ev_time *ev)
 {
+    if (ctx->os && !ev->infinite)
+        ctx->os->time_deregister(ctx, ev);
     heap_remove(ctx, ev);
     libxl__ao_abortable_deregister(&ev->abrt);
     ev->func = NULL;
@@ -141,6 +143,21 @@ static void time_aborted(libxl__egc *egc, libxl__ao_abortable *abrt, int rc)
     time_fire(egc, ev, rc);
 }
 
+/* Into the heap, and known to the application's loop. */
+static int time_arm(libxl_ctx *ctx, libxl__ev_time *ev)
+{
+    int rc = heap_insert(ctx, ev);
+
+    if (rc || !ctx->os)
+        return rc;
+    rc = ctx->os->time_register(ctx, ev);
+    if (rc)
+        heap_remove(ctx, ev);
+    else if (!ev->heap_at)
+        ctx->os->first_timer(ctx);
+    return rc;
+}
+
 /* `abs` NULL: infinite. */
 static int time_register(libxl__ao *ao, libxl__ev_time *ev, libxl__ev_time_callback *func,
                          const struct timespec *abs, int64_t now)
@@ -162,7 +179,7 @@ static int time_register(libxl__ao *ao, libxl__ev_time *ev, libxl__ev_time_callb
          * that a timer which rearms itself in the past starves nobody. */
         ev->due_ns = to_ns(*abs) > now ? to_ns(*abs) : now;
         ev->seq = ctx->time_seq++;
-        rc = heap_insert(ctx, ev);
+        rc = time_arm(ctx, ev);
         if (rc) {
             libxl__ao_abortable_deregister(&ev->abrt);
             goto out;
@@ -214,6 +231,16 @@ int libxl__time_poll_ms(libxl_ctx *ctx, int limit_ms)
     if (limit_ms >= 0 && limit_ms < ms)
         return limit_ms;
     return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+int64_t libxl__time_left_ns(const libxl__ev_time *ev)
+{
+    return ev->due_ns - now_ns();
+}
+
+void libxl__time_fire(libxl__egc *egc, libxl__ev_time *ev)
+{
+    time_fire(egc, ev, ERROR_TIMEDOUT);
 }
 
 void libxl__time_occurred(libxl__egc *egc)
