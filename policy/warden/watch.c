@@ -86,19 +86,24 @@ static void look(struct watch *o)
         say(o, state, reason);
 }
 
-void watch_ready(struct watch *o, short revents)
+/* Whatever the watcher says, or its end: it has heard enough.  Taken from the socket, for what is
+ * left there when it is closed would cost the other end our last word. */
+static void hear(struct watch *o)
 {
     static struct ipc_frame f;
 
-    if (!(revents & ~POLLOUT)) {
-        look(o);
+    if (!ipc_recv(&o->ch, &f))
         return;
-    }
-    /* Whatever it says, or its end: it has heard enough.  Taken from the socket, for what is left
-     * there when it is closed would cost the other end our last word. */
-    ipc_recv(&o->ch, &f);
     o->state = 0;
     done(o, "the watch was ended");
+}
+
+void watch_ready(struct watch *o, short revents)
+{
+    if (revents & ~POLLOUT)
+        hear(o);
+    else
+        look(o);
 }
 
 void watches_changed(void)
@@ -169,22 +174,36 @@ static bool decimal(const char *text, uint32_t *domid)
     return true;
 }
 
-static struct watch *place(struct operator *o)
+/* A free place, or NULL; *same: how many the user has. */
+static struct watch *find_place(uid_t uid, unsigned *same)
 {
     struct watch *free = NULL;
-    unsigned same = 0;
 
+    *same = 0;
     for (unsigned i = 0; i < WATCHES_MAX; i++) {
         if (!watches[i].used)
             free = &watches[i];
-        else if (watches[i].uid == o->asker.peer.uid)
-            same++;
+        else if (watches[i].uid == uid)
+            (*same)++;
     }
+    return *same < WATCHES_PER_UID ? free : NULL;
+}
+
+static struct watch *place(struct operator *o)
+{
+    unsigned same;
+    struct watch *free = find_place(o->asker.peer.uid, &same);
+
+    /* Who ends one watch and begins another may be heard about the second one first. */
+    for (unsigned i = 0; i < WATCHES_MAX && !free; i++)
+        if (watches[i].used)
+            hear(&watches[i]);
+    free = find_place(o->asker.peer.uid, &same);
     if (same >= WATCHES_PER_UID)
         operator_deny(o, EXIT_FAILED, 0, NULL, "you have %u watches already", same);
     else if (!free)
         operator_deny(o, EXIT_FAILED, 0, NULL, "there are %u watches already", WATCHES_MAX);
-    return same < WATCHES_PER_UID ? free : NULL;
+    return free;
 }
 
 /* The domain and its name.  False: answered.  A domid that no domain has, or whose domain is dying
