@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,45 @@ struct save {
     struct timespec begin;
 };
 
+/* ---- ^C: the save is ended in order, and its end comes as always; a second signal leaves at once */
+
+static struct save *interruptible;
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int sig)
+{
+    static const char words[] = "moat: ending the save, its domain goes on; "
+                                "once more leaves without waiting for that\n";
+    int saved = errno;
+
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    if (!interruptible || interruptible->ch.fd < 0) {
+        raise(sig);                     /* not begun, or over: as if there were no handler */
+        return;
+    }
+    interrupted = 1;
+    shutdown(interruptible->ch.fd, SHUT_WR);
+    if (interruptible->progress.drawn && write(STDERR_FILENO, "\n", 1) < 0)
+        errno = saved;
+    if (write(STDERR_FILENO, words, sizeof(words) - 1) < 0)
+        errno = saved;
+    errno = saved;
+}
+
+static void catch_signals(struct save *s)
+{
+    const struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    static const int signals[] = {SIGINT, SIGTERM};
+    struct sigaction old;
+
+    interruptible = s;
+    for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        /* in the background of a shell they may be ignored, and stay so */
+        if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+            sigaction(signals[i], &sa, NULL);
+}
+
 static void show_note(const struct save *s, const struct msg_NOTE *n)
 {
     /* xentoollog: 7 is a warning; with -v everything */
@@ -36,6 +76,8 @@ static int image_complete(struct save *s)
     int code, rc;
 
     progress_end(&s->progress);
+    if (interrupted)
+        return 0;                       /* no name, no COMMIT: DONE says the rest */
     code = savefile_commit(&s->file);
     if (code)
         return code;
@@ -194,10 +236,12 @@ int cmd_save(int argc, char **argv)
         s.intent.flags |= INTENT_STREAM;
     clock_gettime(CLOCK_MONOTONIC, &s.begin);
     progress_begin(&s.progress);
+    catch_signals(&s);
     code = client_open(&s.ch, &s.intent, s.file.fd);
     if (!code)
         code = follow(&s, path);
 out:
+    interruptible = NULL;
     if (s.ch.fd >= 0)
         close(s.ch.fd);
     savefile_close(&s.file);

@@ -43,12 +43,11 @@ static void close_channel(libxl__gc *gc, struct ipc_chan *ch, libxl__ev_fd *ev)
     ch->fd = -1;
 }
 
-/* Nothing more is heard from it, but it may have half-closed only: then it waits for its DONE. */
 static void operator_lost(libxl__egc *egc, struct job *j)
 {
     EGC_GC;
 
-    libxl__ev_fd_deregister(gc, &j->op_ev);
+    close_channel(gc, &j->op, &j->op_ev);
     job_fail(egc, j, CAUSE_OPERATOR_GONE, NULL);
 }
 
@@ -244,16 +243,23 @@ static void worker_died(libxl__egc *egc, libxl__ev_child *ch, pid_t pid, int sta
 
 /* ---- the operator */
 
-/* Until SAVED an operator has nothing to say, so anything readable is its end.  From then on it is
- * the warden that listens: on this connection a COMMIT cannot be said by anybody but the
+/* Until SAVED an operator has nothing to say, so anything readable is its end.  It may be half an
+ * end only: an operator that wants its job ended shuts its side down and waits for DONE.  From then
+ * on it is the warden that listens: on this connection a COMMIT cannot be said by anybody but the
  * operator. */
 static void operator_readable(libxl__egc *egc, libxl__ev_fd *ev, int fd, short events,
                               short revents)
 {
     struct job *j = CONTAINER_OF_JOB(ev, op_ev);
+    int rc = ipc_recv(&j->op, &j->p->frame);
+    EGC_GC;
 
-    if (ipc_recv(&j->op, &j->p->frame))
+    if (rc == -ECONNRESET) {
+        libxl__ev_fd_deregister(gc, &j->op_ev);
+        job_fail(egc, j, CAUSE_OPERATOR_GONE, NULL);
+    } else if (rc) {
         operator_lost(egc, j);
+    }
 }
 
 /* ---- deadlines */

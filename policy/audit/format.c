@@ -108,6 +108,7 @@ static const struct bit_word intent_flags[] = {
     { INTENT_PAUSE, "pause" },
     { INTENT_PRESERVE_DOMID, "preserve-domid" },
     { INTENT_LIVE, "live" },
+    { INTENT_SUSPENDED, "suspended" },
     { INTENT_LONG, "long" },
     { INTENT_STREAM, "stream" },
 };

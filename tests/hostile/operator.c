@@ -76,8 +76,8 @@ static int raw(int fd, uint32_t length, uint16_t type, uint16_t count, const voi
     return sendmsg(fd, &mh, MSG_NOSIGNAL) < 0 ? errno : 0;
 }
 
-/* The first DENIED or DONE, or the end of the connection; 0 after ms without any. */
-static uint32_t answer(struct ipc_chan *ch, int ms)
+/* The first DENIED, DONE or message `also`, or the end of the connection; 0 after ms without any. */
+static uint32_t answer_or(struct ipc_chan *ch, uint32_t also, int ms)
 {
     union {
         struct msg_DENIED denied;
@@ -96,6 +96,8 @@ static uint32_t answer(struct ipc_chan *ch, int ms)
             puts("closed");
             return 1;
         }
+        if (frame.type == also)
+            return also;
         if (frame.type != MSG_DENIED && frame.type != MSG_DONE)
             continue;
         if (ipc_decode(&frame, &m)) {
@@ -111,6 +113,11 @@ static uint32_t answer(struct ipc_chan *ch, int ms)
 }
 
 /* ---- FILE */
+
+static uint32_t answer(struct ipc_chan *ch, int ms)
+{
+    return answer_or(ch, 0, ms);
+}
 
 static int open_as(const char *kind, const char *path)
 {
@@ -210,7 +217,12 @@ static void talk_versions(void)
 static void talk_kinds(void)
 {
     intent_with(IPC_VERSION, 0, 0, 0, 0, "");
-    intent_with(IPC_VERSION, 5, 0, 0, 0, "web");
+    intent_with(IPC_VERSION, KIND_WATCH + 1, 0, 0, 0, "web");
+    intent_with(IPC_VERSION, KIND_RESUME, 0, 0, 0, "web");                  /* it runs */
+    intent_with(IPC_VERSION, KIND_RESUME, 0, 0, 0, "");
+    intent_with(IPC_VERSION, KIND_RESUME, INTENT_SUSPENDED, 0, 0, "web");
+    intent_with(IPC_VERSION, KIND_RESUME, 0, 1, 0, "web");
+    intent_with(IPC_VERSION, KIND_RESUME, 0, 0, 1, "web");
     intent_with(IPC_VERSION, UINT32_MAX, 0, 0, 0, "");
     intent_with(IPC_VERSION, KIND_LIST, UINT32_MAX, 0, 0, "");
     intent_with(IPC_VERSION, KIND_LIST, INTENT_LIVE, 0, 0, "");
@@ -223,6 +235,8 @@ static void talk_kinds(void)
     intent_with(IPC_VERSION, KIND_SAVE, 0x80000000, 0, 0, "web");
     intent_with(IPC_VERSION, KIND_SAVE, INTENT_CHECKPOINT | INTENT_PAUSE, 0, 0, "web");
     intent_with(IPC_VERSION, KIND_SAVE, INTENT_STREAM, 0, 0, "web");
+    intent_with(IPC_VERSION, KIND_SAVE, INTENT_SUSPENDED | INTENT_CHECKPOINT, 0, 0, "web");
+    intent_with(IPC_VERSION, KIND_SAVE, INTENT_SUSPENDED, 0, 0, "web");     /* without FILE */
 }
 
 /* The name is 64 bytes of printable text with a NUL; what is not is no INTENT. */
@@ -325,6 +339,60 @@ static void talk_commit_early(void)
     during_save(true, "/home/admind/early.img");
 }
 
+/*
+ * Half-closes at every moment of a save in turn: it is told the end, and nothing is left of it.  The
+ * frames after the half-close are what a broken library might try.
+ */
+static void talk_half_close(void)
+{
+    struct msg_INTENT m = intent(KIND_SAVE, "web");
+
+    m.flags = INTENT_SUSPENDED;
+    for (unsigned i = 0; i < 12; i++) {
+        struct ipc_chan ch = open_connection();
+        int fd = open("/home/admind/half.img", O_RDWR | O_CREAT, 0600);
+        uint32_t type;
+
+        ipc_send(&ch, MSG_INTENT, 0, &m, &fd, 1);
+        close(fd);
+        usleep(i * 4000);
+        shutdown(ch.fd, SHUT_WR);
+        must(ipc_send(&ch, MSG_COMMIT, 0, NULL, NULL, 0) == -EPIPE, "nothing can be said any more");
+        type = answer(&ch, 20000);
+        must(type == MSG_DONE || type == MSG_DENIED, "the end is told");
+        close(ch.fd);
+    }
+    unlink("/home/admind/half.img");
+}
+
+/* Leaves the domain suspended, then has it go on, with what is not to be said in between. */
+static void talk_suspend_resume(void)
+{
+    struct msg_INTENT m = intent(KIND_SAVE, "web");
+    struct ipc_chan ch = open_connection();
+    int fd = open("/home/admind/suspended.img", O_RDWR | O_CREAT, 0600);
+    uint32_t type;
+
+    m.flags = INTENT_SUSPENDED;
+    ipc_send(&ch, MSG_INTENT, 0, &m, &fd, 1);
+    close(fd);
+    must(answer_or(&ch, MSG_SAVED, 20000) == MSG_SAVED, "saved");
+    raw(ch.fd, 0, MSG_COMMIT, 0, "", 0, NULL, 0);
+    raw(ch.fd, 0, MSG_COMMIT, 0, "", 0, NULL, 0);       /* twice, and an INTENT behind it */
+    ipc_send(&ch, MSG_INTENT, 0, &m, NULL, 0);
+    type = answer(&ch, 20000);
+    must(type == MSG_DONE || type == 1, "done, or closed over what nobody wants to hear");
+    intent_with(IPC_VERSION, KIND_SAVE, INTENT_SUSPENDED, 0, 0, "web");
+    intent_with(IPC_VERSION, KIND_RESUME, 0, 0, 0, "no such");
+    m = intent(KIND_RESUME, "web");
+    for (unsigned i = 0; i < 3; i++) {      /* the first one counts */
+        ch = open_connection();
+        ipc_send(&ch, MSG_INTENT, 0, &m, NULL, 0);
+        must(answer(&ch, 20000) == (i ? MSG_DENIED : MSG_DONE), "resumed once");
+    }
+    unlink("/home/admind/suspended.img");
+}
+
 /* Asks for lists and never reads one; the connections end by themselves. */
 static void talk_never_read(void)
 {
@@ -379,6 +447,7 @@ static const struct {
     {"versions", talk_versions}, {"kinds", talk_kinds}, {"names", talk_names},
     {"sizes", talk_sizes}, {"fds", talk_fds}, {"types", talk_types},
     {"intent-twice", talk_intent_twice}, {"commit-early", talk_commit_early},
+    {"half-close", talk_half_close}, {"suspend-resume", talk_suspend_resume},
     {"never-read", talk_never_read}, {"list-flood", talk_list_flood},
     {"denied-flood", talk_denied_flood},
 };

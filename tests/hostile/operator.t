@@ -112,7 +112,7 @@ def test_memfd():
 
 # ---- conversations
 
-NEED_RIGHTS = ("intent-twice", "commit-early")
+NEED_RIGHTS = ("intent-twice", "commit-early", "half-close", "suspend-resume")
 
 
 def test_talks():

@@ -61,6 +61,9 @@ save web -
 save /0123456789012345678901234567890123456789012345678901234567890123 $home/a
 jobs 1
 cancel
+resume
+resume web web2
+resume --force web
 cancel 0
 cancel web
 cancel 4294967296
@@ -84,7 +87,7 @@ exits 0 "an option after the operands" backupd save web "$home/order.img" -c
 exits 0 "--json after the command" backupd jobs --json
 json "jobs --json"
 exits 1 "a domain behind --" backupd save -c -- -web "$home/x.img"
-for command in list save jobs cancel audit policy version help; do
+for command in list save jobs cancel resume audit policy version help; do
     exits 0 "help $command" backupd help $command
 done
 
@@ -92,6 +95,9 @@ done
 
 exits 1 "no such domain in the list" backupd list nonsense
 exits 3 "denied" backupd save web "$home/denied.img"
+exits 3 "resume denied" backupd resume web
+exits 1 "resume of a domain that runs" admind resume web
+like "$err" 'it is not suspended' "it says so"
 exits 5 "timed out" backupd save -c web2 "$home/late.img"
 exits 1 "FILE exists" backupd save -c web "$home/order.img"
 like "$err" '--force' "FILE exists: says what to do"
@@ -136,6 +142,11 @@ run root audit verify --json
 json "audit verify, the option last"
 run backupd --json cancel 99
 json "cancel of no job"
+run admind --json resume web
+json "a resume that is refused"
+simctl shutdown 1 2 >/dev/null
+run admind --json resume web
+json "a resume"
 run backupd --json save web "$home/x.img"
 json "a save that is denied"
 run backupd --json save -c web2 "$home/x.img"
@@ -173,16 +184,38 @@ rm -f "$home"/*
 simctl set 1 suspend-ms=900
 for signal in INT TERM KILL; do
     # a shell's background jobs ignore SIGINT
-    env --default-signal=INT as backupd "$MOAT" save -c web "$home/killed.img" 2>/dev/null &
+    env --default-signal=INT as backupd "$MOAT" save -c web "$home/killed.img" 2>"$SIM/err" &
     wait_until 5 sh -c ". '$TOP/tests/sim/lib.sh'; [ -n \"\$(pids_of worker)\" ]"
     sleep 0.2
     kill -$signal "$(pids_of moat)"
-    wait $!
+    wait $! && st=0 || st=$?
+    if [ $signal != KILL ]; then
+        is "$st" 1 "SIG$signal: exit status 1"
+        like "$(cat "$SIM/err")" 'ending the save, its domain goes on' "SIG$signal: says what it does"
+        like "$(cat "$SIM/err")" 'save of web: the operator ended it' "SIG$signal: and how it ended"
+        is "$(field 1 shutdown)" - "SIG$signal: the guest runs when the command has ended"
+    fi
     wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ -z \"\$(pids_of worker)\" ]"
     wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ \"\$(field 1 shutdown)\" = - ]"
     is "$(ls -A "$home"):$(field 1 shutdown):$(field 1 pauses):$(field 1 logdirty)" ":-:0:0" \
         "SIG$signal: no file, the guest runs"
 done
+
+# A moatd that does not answer: the first signal waits for it, the second does not.
+env --default-signal=INT as backupd "$MOAT" save -c web "$home/killed.img" 2>"$SIM/err" &
+wait_until 5 sh -c ". '$TOP/tests/sim/lib.sh'; [ -n \"\$(pids_of worker)\" ]"
+parent=$(pids_of parent)
+kill -STOP "$parent"
+kill -INT "$(pids_of moat)"
+sleep 0.5
+like "$(pids_of moat)" '^[0-9]+$' "one SIGINT waits for the end"
+kill -TERM "$(pids_of moat)"
+wait $! && st=0 || st=$?
+is "$st" 143 "the next signal does not"
+kill -CONT "$parent"
+wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ -z \"\$(pids_of worker)\" ]"
+wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ \"\$(field 1 shutdown)\" = - ]"
+is "$(ls -A "$home"):$(field 1 shutdown)" ":-" "no file, the guest runs"
 simctl set 1 suspend-ms=5
 
 # ---- FILE where others write: what stands there by the end is not replaced

@@ -147,8 +147,14 @@ fresh() {
     run admind resume web
 }
 
-# killed ROLE MS: kill -9 so long before COMMIT is due
+# left: how often the log says that a domain was left suspended
+left() {
+    grep -c '"act": *"leave suspended"' $log
+}
+
+# killed ROLE MS: kill -9 so long before COMMIT is due; MS = act: as soon as the act is in the log
 killed() {
+    was=$(left)
     fresh
     : >"$SIM/killed"
     (
@@ -156,10 +162,15 @@ killed() {
             "$home/killed" >"$SIM/killed" 2>&1
     ) &
     asker=$!
+    victims=$(pids_of "$1")
     wait_until 5 grep -q SAVED "$SIM/killed"
-    sleep "$(printf '0.%03d' $((400 - $2)))"
+    if [ "$2" = act ]; then
+        while [ "$(left)" = "$was" ]; do :; done
+    else
+        sleep "$(printf '0.%03d' $((400 - $2)))"
+    fi
     # shellcheck disable=SC2046
-    kill -9 $(pids_of "$1")
+    kill -9 $victims
     wait $asker
     wait_moatd
     state=$(field 1 shutdown)
@@ -176,17 +187,17 @@ killed() {
     ! grep -q '^DONE 0' "$SIM/killed" || [ "$state" = 2 ] || trouble="DONE 0, but the guest runs"
     ! grep -q '^DONE [1-9]' "$SIM/killed" || [ "$state" = - ] || trouble="DONE says failed, but it is suspended"
     [ -z "$trouble" ]
-    ok $? "kill -9 of $1 $2 ms before COMMIT is due (shutdown reason then: $state)"
+    ok $? "kill -9 of $1 at $2 (ms before COMMIT is due, or the act; shutdown reason then: $state)"
     [ -z "$trouble" ] || { echo "$trouble; $end"; cat "$SIM/killed"; } | note
     rm -f "$home/killed"
 }
 
-for ms in 90 60 50 40 30 20 10; do
-    killed warden $ms
+for at in 100 85 70 60 40 act act act; do
+    killed warden $at
 done
 for role in recorder gate parent; do
-    for ms in 60 40 20; do
-        killed $role $ms
+    for at in 80 60 act; do
+        killed $role $at
     done
 done
 

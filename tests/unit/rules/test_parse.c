@@ -42,7 +42,7 @@ static int parse(const char *text, char **out)
 #define FIFTY TEN TEN TEN TEN TEN
 #define HUNDRED FIFTY FIFTY
 #define THOUSAND HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED
-#define OPS_ALLOWED "allowed: list, save, checkpoint, jobs, cancel\n"
+#define OPS_ALLOWED "allowed: list, save, checkpoint, jobs, cancel, resume\n"
 #define KEYS_ALLOWED "allowed: operators, operations, domains, decision\n"
 #define SECTIONS "allowed: [daemon], [limits], [rule NAME]"
 #define MISSING "is missing; a rule has operators, operations, domains and decision\n"

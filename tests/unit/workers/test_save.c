@@ -101,10 +101,9 @@ static void page_data(size_t at, uint32_t len)
     assert_int_equal(data, at + len);
 }
 
-/* Walks the whole image; every byte must belong to something. */
-static void read_image(void)
+/* Walks the libxl stream from there to the end; every byte must belong to something. */
+static void read_stream(size_t at)
 {
-    size_t at = STREAM_FILE_HEADER + u32(STREAM_FILE_HEADER - 4);
     uint8_t head[STREAM_LIBXL_HEADER];
     uint32_t type, len;
 
@@ -134,6 +133,11 @@ static void read_image(void)
     assert_int_equal(r.image_len, at + STREAM_END);  /* libxl's END is the last */
     assert_int_equal(u32(at), 0);
     assert_int_equal(u32(at + 4), 0);
+}
+
+static void read_image(void)
+{
+    read_stream(STREAM_FILE_HEADER + u32(STREAM_FILE_HEADER - 4));
 }
 
 static void assert_page(unsigned gfn, unsigned writes)
@@ -182,6 +186,29 @@ static void a_live_save_has_the_last_state_of_each_page(void **state)
     assert_int_equal(r.befores, 1);
     assert_int_equal(r.ctx.executed[HV_LOGDIRTY_CLEAN_FINAL], 1);
     assert_true(r.ctx.executed[HV_LOGDIRTY_CLEAN] >= 1);
+}
+
+/* What libxl_domain_suspend() writes: no header of xl's, no configuration, from FILE's offset on. */
+static void a_domain_that_stays_suspended_is_a_bare_stream(void **state)
+{
+    for (unsigned live = 0; live < 2; live++) {
+        fake_xen_reset();
+        r = (struct worker_run){ .file = -1, .offset = 4099,
+                                 .flags = INTENT_SUSPENDED | (live ? INTENT_LIVE : 0) };
+        worker_run(&r);
+        assert_saved();
+        assert_true(r.image_len > 4099);
+        for (size_t i = 0; i < 4099; i++)
+            assert_int_equal(r.image[i], 0);
+        assert_int_equal(r.complete.bytes, r.image_len - 4099);
+        r.image_len -= 4099;
+        memmove(r.image, r.image + 4099, r.image_len);
+        read_stream(0);
+        assert_page(0, 0);
+        assert_true(r.stages & 1u << STAGE_SYNC);
+        free(r.image);
+        r.image = NULL;
+    }
 }
 
 static void progress_has_all_stages(void **state)
@@ -336,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_save_is_complete),
         T(a_live_save_has_the_last_state_of_each_page),
+        T(a_domain_that_stays_suspended_is_a_bare_stream),
         T(progress_has_all_stages),
         T(a_guest_that_does_not_suspend_is_no_errno),
         T(a_failed_write_is_the_cause),

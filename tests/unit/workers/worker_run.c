@@ -215,6 +215,7 @@ void worker_run(struct worker_run *r)
     free(userdata.text);
     if (own)
         r->file = memfd_create("file", MFD_CLOEXEC);
+    assert_true(!r->offset || lseek(r->file, r->offset, SEEK_SET) == (off_t)r->offset);
     r->ctx = (struct call_ctx){
         .domid = XEN_DOMID, .guest = GUEST_PVH, .phase = HV_BEFORE,
         .job = r->flags & INTENT_LIVE ? HV_JOB_LIVE : HV_JOB_COLD,

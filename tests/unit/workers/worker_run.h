@@ -19,6 +19,7 @@ struct worker_run {
     /* set before */
     uint32_t flags;         /* INTENT_* */
     int file;               /* FILE, closed by worker_run(); -1 = a new memfd */
+    uint32_t offset;        /* of FILE when it is handed over, if it is the memfd */
     int suspend_rc;         /* the parent's answer to SUSPEND_GUEST */
     uint64_t fsize;         /* RLIMIT_FSIZE of the worker, 0 = none */
     enum mischief mischief;
