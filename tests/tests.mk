@@ -39,7 +39,7 @@ $(foreach a,$(unit_areas),$(eval $(call unit_area,$(a))))
 
 .PHONY: unit check-unit
 unit: $(unit_bin)
-check-unit: unit
+check-unit: unit lib
 	@tests/run-unit.sh $(if $(T),$(or $(filter $(B)/tests/$(T)%,$(unit_bin)),$(T)),$(unit_bin))
 	@$(if $(T),true,tests/run-tap.sh $(wildcard tests/unit/*/*.t))
 
@@ -127,7 +127,7 @@ check-protocol: $(B)/protocol
 
 .PHONY: lint
 lint:
-	@dist/deps.sh shellcheck cppcheck git
+	@dist/deps.sh shellcheck cppcheck git mandoc
 	@tests/lint.sh
 
 # ---- the tour
