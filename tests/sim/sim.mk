@@ -49,7 +49,20 @@ $(S)/libexec/gate $(S)/libexec/recorder: $(S)/libexec/%: $(B)/libexec/%
 	@mkdir -p $(@D)
 	cp $< $@
 
-sim: $(S)/bench_inproc $(S)/bench_hello
+# A program of an application's, with each form of libmoat; they run from one folder.
+APP_CFLAGS = $(filter-out -fPIE,$(CFLAGS)) -fPIE -Iinclude
+$(S)/lib_app: tests/sim/lib_app.c $(B)/lib/libmoat.so.$(LIB_FULL) include/moat/libxl_event.h
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)cp $(B)/lib/libmoat.so.$(LIB_FULL) $(@D)/libmoat.so.$(LIB_MAJOR)
+	$(Q)$(CC) $(APP_CFLAGS) -pie $(LDFLAGS) $< -o $@ -L$(B)/lib -lmoat '-Wl,-rpath,$$ORIGIN' \
+	    $(shell $(PKG) --libs xentoollog)
+$(S)/lib_app_static: tests/sim/lib_app.c $(B)/lib/libmoat.a include/moat/libxl_event.h
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(APP_CFLAGS) -pie $(LDFLAGS) $< -o $@ $(B)/lib/libmoat.a $(LIB_LIBS)
+
+sim: $(S)/bench_inproc $(S)/bench_hello $(S)/lib_app $(S)/lib_app_static
 
 # What the unit tests of the simulation link besides the archives.
 unit_more_sim := $(sim_hv) $(sim_host) $(call sim_obj,foreignmemory_sim.c xencall_inproc.c)

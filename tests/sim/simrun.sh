@@ -116,7 +116,7 @@ private_rest() {
     [ -d "$BUILD/sim/libexec" ] && cp "$BUILD"/sim/libexec/* /usr/libexec/moat/
     mkdir -m 0755 /run/sim /run/sim/bin
     for program in "$BUILD/moat" "$BUILD"/sim/moatd "$BUILD"/sim/simctl "$BUILD"/sim/as \
-        "$BUILD"/sim/bench_*; do
+        "$BUILD"/sim/bench_* "$BUILD"/sim/lib_* "$BUILD"/sim/libmoat.so.*; do
         [ ! -f "$program" ] || cp "$program" /run/sim/bin/
     done
 }
