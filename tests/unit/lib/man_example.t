@@ -23,6 +23,7 @@ for page in doc/man/*.3; do
     grep -q '^int main' "$dir/example.c"
     ok $? "$name: its example is a whole program"
     # What an application's author would say, and the strictest that is usual.
+    # shellcheck disable=SC2046
     ${CC:-gcc} -Wall -Wextra -Werror -Iinclude "$dir/example.c" -o "$dir/example" -L"$B/lib" -lmoat \
         $(pkg-config --libs xentoollog) >"$dir/log" 2>&1
     r=$?
