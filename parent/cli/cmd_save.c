@@ -25,7 +25,7 @@ struct save {
     struct timespec begin;
 };
 
-/* ---- ^C: the save is ended in order, and its end comes as always; a second signal leaves at once */
+/* ---- ^C: the save is ended in order and its end comes as always; a second one leaves at once */
 
 static struct save *interruptible;
 static volatile sig_atomic_t interrupted;
