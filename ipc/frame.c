@@ -17,6 +17,8 @@ struct header {
     uint32_t job;
 } __attribute__((packed));
 _Static_assert(sizeof(struct header) == IPC_HEADER_SIZE, "header layout");
+_Static_assert(offsetof(struct ipc_frame, payload) == offsetof(struct ipc_frame, header) +
+               IPC_HEADER_SIZE, "a frame is received in one piece");
 
 /* Room for the fds of one frame and the sender's credentials. */
 union control {
@@ -60,19 +62,29 @@ static ssize_t send_frame(int fd, uint8_t *frame, size_t len, const int *fds, un
     return sendmsg(fd, &mh, MSG_NOSIGNAL);
 }
 
-int ipc_send(const struct ipc_chan *ch, uint32_t type, uint32_t job, const void *msg,
-             const int *fds, unsigned nfds)
+/* What the frame of a message can need: an operator's is small, and so may its stack be. */
+static size_t frame_room(const struct ipc_message *m)
 {
-    const struct ipc_message *m = ipc_message_by_type(type);
-    static _Thread_local uint8_t frame[IPC_FRAME_MAX];
+    size_t room = IPC_HEADER_SIZE + m->struct_size;     /* padded, so more than the plain fields */
+    const struct ipc_field *f;
+
+    for (f = m->fields; f->type != FIELD_END; f++)
+        if (f->type == FIELD_BYTES || f->type == FIELD_STR)
+            room += f->size + sizeof(uint32_t);
+    return room < IPC_FRAME_MAX ? room : IPC_FRAME_MAX;
+}
+
+static int send_message(const struct ipc_chan *ch, const struct ipc_message *m, uint32_t job,
+                        const void *msg, const int *fds, unsigned nfds)
+{
+    uint32_t type = m->type;
+    size_t room = frame_room(m);
+    uint8_t frame[room] __attribute__((uninitialized));
     struct header h;
     int len;
     ssize_t r;
 
-    if (!m || !(m->from & ch->self) || !(m->to & ch->peer) || nfds < m->min_fds ||
-        nfds > m->max_fds)
-        return -EINVAL;
-    len = ipc_encode(type, msg, frame + IPC_HEADER_SIZE, sizeof(frame) - IPC_HEADER_SIZE);
+    len = ipc_encode(type, msg, frame + IPC_HEADER_SIZE, room - IPC_HEADER_SIZE);
     if (len < 0)
         return len;
     h = (struct header){(uint32_t)len, (uint16_t)type, (uint16_t)nfds, job};
@@ -83,6 +95,17 @@ int ipc_send(const struct ipc_chan *ch, uint32_t type, uint32_t job, const void 
     if (r < 0)
         return errno == ENOBUFS ? -EAGAIN : -errno;
     return 0;
+}
+
+int ipc_send(const struct ipc_chan *ch, uint32_t type, uint32_t job, const void *msg,
+             const int *fds, unsigned nfds)
+{
+    const struct ipc_message *m = ipc_message_by_type(type);
+
+    if (!m || !(m->from & ch->self) || !(m->to & ch->peer) || nfds < m->min_fds ||
+        nfds > m->max_fds)
+        return -EINVAL;
+    return send_message(ch, m, job, msg, fds, nfds);
 }
 
 int ipc_take_fd(struct ipc_frame *frame, unsigned i)
@@ -169,7 +192,7 @@ static ssize_t receive(const struct ipc_chan *ch, uint8_t *buf, size_t size,
 
 int ipc_recv(const struct ipc_chan *ch, struct ipc_frame *frame)
 {
-    static _Thread_local uint8_t buf[IPC_FRAME_MAX];
+    uint8_t *buf = (uint8_t *)frame + offsetof(struct ipc_frame, header);
     const struct ipc_message *m;
     struct header h;
     ssize_t r;
@@ -179,7 +202,7 @@ int ipc_recv(const struct ipc_chan *ch, struct ipc_frame *frame)
     frame->pid = 0;
     frame->why[0] = 0;
     do
-        r = receive(ch, buf, sizeof(buf), frame, &cut);
+        r = receive(ch, buf, IPC_FRAME_MAX, frame, &cut);
     while (r < 0 && errno == EINTR);
     if (r < 0)
         return errno == EAGAIN ? 0 : -errno;
@@ -209,7 +232,6 @@ int ipc_recv(const struct ipc_chan *ch, struct ipc_frame *frame)
     frame->type = h.type;
     frame->job = h.job;
     frame->len = h.length;
-    memcpy(frame->payload, buf + IPC_HEADER_SIZE, h.length);
     return 1;
 }
 

@@ -245,6 +245,7 @@ struct ipc_frame {
     unsigned declared;              /* fds that the sender attached, see ipc_chan.drops_fds */
     unsigned nfds;
     int fds[IPC_FDS_MAX]; /* owned by the caller of ipc_recv; take them with ipc_take_fd */
+    uint8_t header[IPC_HEADER_SIZE];    /* as it came; right before the payload */
     uint8_t payload[IPC_FRAME_MAX - IPC_HEADER_SIZE];
     char why[96];                   /* after -EPROTO: which check failed */
 };
