@@ -105,7 +105,8 @@ static int check_flags(libxl__gc *gc, int flags, const char *what)
     return 0;
 }
 
-/* The worker writes plainly: it cannot wait for room. */
+/* moatd refuses what is refused here, but only when it was asked.  O_NONBLOCK: the worker writes
+ * plainly, it cannot wait for room. */
 static int check_fd(libxl__gc *gc, struct suspend *s)
 {
     struct stat st;
@@ -119,10 +120,14 @@ static int check_fd(libxl__gc *gc, struct suspend *s)
         LOG(ERROR, "%s: fd %d is neither a regular file nor a pipe", s->what, s->fd);
         return ERROR_INVAL;
     }
+    fl = fcntl(s->fd, F_GETFL);
+    if (fl < 0 || fl & (O_PATH | O_APPEND) || (fl & O_ACCMODE) == O_RDONLY) {
+        LOG(ERROR, "%s: fd %d is not open for writing, or for appending", s->what, s->fd);
+        return ERROR_INVAL;
+    }
     if (S_ISFIFO(st.st_mode))
         s->req.flags |= INTENT_STREAM;
-    fl = fcntl(s->fd, F_GETFL);
-    if (fl >= 0 && fl & O_NONBLOCK) {
+    if (fl & O_NONBLOCK) {
         if (fcntl(s->fd, F_SETFL, fl & ~O_NONBLOCK)) {
             LOGE(ERROR, "%s: fd %d: cannot clear O_NONBLOCK", s->what, s->fd);
             return ERROR_FAIL;

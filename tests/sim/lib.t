@@ -183,7 +183,7 @@ simctl destroy 3
 said 20 '^event domain_death domid=3'
 ok $? "a domain that is destroyed while moatd restarts is told as dead"
 ends
-is "$(grep -c '^event' "$SIM/app")" 1 "that is told once"
+is "$(grep -c '^event domain_death' "$SIM/app")" 1 "that is told once"
 wait_moatd
 stop_moatd
 run admind resume 2

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /* libxl_evenable_domain_death: each event once, whatever becomes of moatd. */
-#include "tests/unit/lib/fake_moatd.h"
+#include "tests/unit/lib/operations.h"
 
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /* Whatever moatd does or is, an operation ends, once, with libxl's code and words in the log. */
-#include "tests/unit/lib/fake_moatd.h"
+#include "tests/unit/lib/operations.h"
 
 #include <pthread.h>
 
@@ -391,6 +391,10 @@ static const struct {
     { EXIT_FAILED, ERROR_ABORTED, ERROR_ABORTED },
     { EXIT_FAILED, ERROR_DOMAIN_DESTROYED, ERROR_FAIL },
     { EXIT_FAILED, ERROR_OSEVENT_REG_FAIL, ERROR_FAIL },
+    { EXIT_FAILED, ERROR_NOMEM, ERROR_NOMEM },
+    { EXIT_FAILED, ERROR_NI, ERROR_NI },
+    { EXIT_FAILED, ERROR_INVAL, ERROR_INVAL },
+    { EXIT_DENIED, 0, ERROR_FAIL },
     { EXIT_FAILED, 17, ERROR_FAIL },
     { EXIT_FAILED, INT32_MIN, ERROR_FAIL },
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /* libxl_domain_suspend: its arguments, its progress, its confirmation, its ends. */
-#include "tests/unit/lib/fake_moatd.h"
+#include "tests/unit/lib/operations.h"
 
 #include <sys/mman.h>
 
@@ -112,6 +112,14 @@ static void only_files_and_pipes_are_taken(void **state)
     close(file);
     file = open("/tmp", O_RDONLY | O_CLOEXEC);
     assert_int_equal(suspend(0), ERROR_INVAL);
+    close(file);
+    file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(suspend(0), ERROR_INVAL);
+    assert_log_has("not open for writing");
+    close(file);
+    file = open("/tmp", O_TMPFILE | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    assert_int_equal(suspend(0), ERROR_INVAL);
+    assert_log_has("for appending");
     close(file);
     file = keep;
     assert_int_equal(op.told, 0);
