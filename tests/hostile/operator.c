@@ -440,6 +440,81 @@ static void talk_denied_flood(void)
     must(true, "1000 refused saves");
 }
 
+/* ---- watches */
+
+static struct ipc_chan watch(const char *domain)
+{
+    struct msg_INTENT m = intent(KIND_WATCH, domain);
+    struct ipc_chan ch = open_connection();
+
+    ipc_send(&ch, MSG_INTENT, 0, &m, NULL, 0);
+    return ch;
+}
+
+/* What is left after the first state, or without one. */
+static bool armed(struct ipc_chan *ch)
+{
+    struct pollfd p = {.fd = ch->fd, .events = POLLIN};
+
+    return poll(&p, 1, 5000) == 1 && ipc_recv(ch, &frame) == 1 && frame.type == MSG_DOMAIN_STATE;
+}
+
+/* More than one user may have, kept and never read. */
+static void talk_watch_hoard(void)
+{
+    unsigned good = 0;
+
+    for (unsigned i = 0; i < 300; i++) {
+        struct ipc_chan ch = watch("web");
+
+        good += armed(&ch);
+    }
+    must(good == 64, "a user has 64 watches");
+    sleep(2);
+}
+
+static void talk_watch_flood(void)
+{
+    for (unsigned i = 0; i < 1500; i++) {
+        struct ipc_chan ch = watch(i & 1 ? "web" : "1");
+
+        if (i % 3)
+            armed(&ch);
+        close(ch.fd);
+    }
+    must(true, "1500 watches, one after the other");
+}
+
+/* Everything that a watcher could say but nothing. */
+static void talk_watch_says(void)
+{
+    static const uint16_t types[] = {MSG_INTENT, MSG_COMMIT, MSG_DOMAIN_STATE, MSG_XS_RELEASED,
+                                     MSG_DONE, MSG_CALL, 0xffff};
+    static uint8_t zeroes[600];
+    int fds[250] = {0};
+
+    for (unsigned i = 0; i < 2 * sizeof(types) / sizeof(types[0]); i++) {
+        struct ipc_chan ch = watch("web");
+
+        must(armed(&ch), "armed");
+        raw(ch.fd, 600, types[i / 2], i & 1 ? 250 : 0, zeroes, 600, fds, i & 1 ? 250 : 0);
+        must(answer(&ch, 5000) != 0, "a watcher that speaks has ended its watch");
+    }
+}
+
+/* Domains that cannot be: gone or denied, never armed. */
+static void talk_watch_nothing(void)
+{
+    static const char *const names[] = {"4294967295", "4294967297", "32752", "65535", "-1", "0x1",
+                                        "01x", "%s%n", "/local/domain/1", "*", "web*", "1 "};
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct ipc_chan ch = watch(names[i]);
+
+        must(answer(&ch, 5000) > 1, names[i]);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -449,7 +524,9 @@ static const struct {
     {"intent-twice", talk_intent_twice}, {"commit-early", talk_commit_early},
     {"half-close", talk_half_close}, {"suspend-resume", talk_suspend_resume},
     {"never-read", talk_never_read}, {"list-flood", talk_list_flood},
-    {"denied-flood", talk_denied_flood},
+    {"denied-flood", talk_denied_flood}, {"watch-hoard", talk_watch_hoard},
+    {"watch-flood", talk_watch_flood}, {"watch-says", talk_watch_says},
+    {"watch-nothing", talk_watch_nothing},
 };
 
 /* Connections that say nothing.  Some are closed at once (too many): that is an answer. */
