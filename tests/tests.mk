@@ -96,7 +96,8 @@ $(foreach f,$(notdir $(FUZZ)),$(eval $(call fuzz_program,$(f))))
 # ---- figures
 
 .PHONY: bench
-bench: stage sim $(S)/bench_inproc
+bench: stage sim $(S)/bench_inproc $(addprefix $(S)/bench_,loop osevent_moat osevent_libxl)
+	$(S)/bench_loop
 	tests/bench/native.sh
 	tests/box/fetch.sh
 	tests/box/run.sh tests/bench/box.sh

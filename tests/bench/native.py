@@ -3,7 +3,9 @@
 """native.py [ROUNDS]: inside tests/sim/simrun.sh (see native.sh), measures moat over the simulated host:
 fork to HELLO, and `moat save -c` against the same libxenguest calls in one process, in turn, of the same
 domain into the same file system: build/bench, then a tmpfs, which takes more than a gigabyte per second
-and so shows what a disk's time hides. Prints a table of medians and one line of JSON for each row.
+and so shows what a disk's time hides; and the turn of a poll loop with libmoat (an operator's) against the
+same program with libxenlight (root's), as far as its public interface lets one measure it without Xen.
+Prints a table of medians and one line of JSON for each row.
 """
 
 import itertools
@@ -64,6 +66,32 @@ def pair(folder, name, domid, live, rounds):
     return moat[1:], inproc[1:], size
 
 
+def osevent(library, *user):
+    """One round of bench_osevent: {(what, how many enabled): ns}."""
+    done = subprocess.run([*user, "bench_osevent_" + library, "1"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit("bench_osevent_%s: exit status %d\n%s" % (library, done.returncode, done.stderr))
+    return {(what, int(count)): float(ns)
+            for what, count, ns in map(str.split, done.stdout.splitlines())}
+
+
+def osevents(rounds):
+    moat, libxl = [], []
+    for _ in range(rounds):
+        moat.append(osevent("moat", "as", "admind"))
+        libxl.append(osevent("libxl"))
+    print("%-34s %10s %10s %7s" % ("medians of %d" % rounds, "libxl", "libmoat", "ratio"))
+    for what, count in moat[0]:
+        ours = statistics.median(r[what, count] for r in moat)
+        theirs = statistics.median(r[what, count] for r in libxl)
+        words = ("beforepoll, poll, afterpoll; %d deaths" if what == "turn"
+                 else "evenable + evdisable domain_death") % ((count,) if what == "turn" else ())
+        print("%-39s %5.0f ns %7.0f ns %7.3f" % (words, theirs, ours, ours / theirs))
+        yield {"bench": "osevent", "what": what, "deaths": count, "rounds": rounds,
+               "moat_ns": round(ours), "libxl_ns": round(theirs), "ratio": round(ours / theirs, 3)}
+
+
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     rows = []
@@ -86,6 +114,7 @@ def main():
             print("%-34s %8.3f s %8.3f s %7.3f %10.3f %9.0f %7d" %
                   ("%s%s to %s" % (kind, ", live" if live else "", place), alone, with_moat,
                    with_moat / alone, min(moat) / min(inproc), size / with_moat / 2**20, calls))
+    rows.extend(osevents(max(rounds, 5)))
     for row in rows:
         print(json.dumps(row))
 

@@ -30,6 +30,21 @@ $(S)/bench_hello: $(B)/obj/tests/bench/bench_hello.o $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(MOATD_LIBS)
+$(S)/bench_loop: $(B)/obj/tests/bench/bench_loop.o $(B)/libapi.a $(B)/libcore.a
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(shell $(PKG) --libs xentoollog) -lpthread
+
+# One source, once for each library.
+$(S)/bench_osevent_moat: $(B)/obj/tests/bench/bench_osevent.o $(B)/lib/libmoat.a
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(shell $(PKG) --libs xentoollog) -lpthread
+$(S)/bench_osevent_libxl: tests/bench/bench_osevent.c
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DCONF_LIBXL -pie $(LDFLAGS) $< -o $@ \
+	    $(shell $(PKG) --libs xenlight xentoollog)
 
 $(S)/moatd: $(call obj,policy/launch/moatd_main.c) $(call sim_obj,destroy_sim.c simclient.c) \
     $(B)/libcore.a
