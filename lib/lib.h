@@ -22,7 +22,7 @@ struct libxl__poller {
 };
 
 void libxl__poller_init(struct libxl__poller *p);
-/* 0 or ERROR_FAIL (logged): efd is -1 then. */
+/* 0, or ERROR_NOMEM or ERROR_FAIL (logged): efd is -1 then. */
 int libxl__poller_open(libxl_ctx *ctx, struct libxl__poller *p);
 void libxl__poller_close(libxl_ctx *ctx, struct libxl__poller *p);
 void libxl__poller_poke(libxl_ctx *ctx, struct libxl__poller *p);

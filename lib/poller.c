@@ -35,16 +35,19 @@ void libxl__poller_init(struct libxl__poller *p)
 
 int libxl__poller_open(libxl_ctx *ctx, struct libxl__poller *p)
 {
+    int errnoval;
+
     if (p->efd >= 0)
         return 0;
     libxl__care_begin(ctx);
     p->efd = libxl__care_record(ctx, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (p->efd >= 0)
         return 0;
+    errnoval = errno;
     if (!p->blind)
-        libxl__log(ctx, LIBXL__LOG_ERROR, errno, "no descriptor to wake a waiting thread by");
+        libxl__log(ctx, LIBXL__LOG_ERROR, errnoval, "no descriptor to wake a waiting thread by");
     p->blind = true;
-    return ERROR_FAIL;
+    return errnoval == ENOMEM ? ERROR_NOMEM : ERROR_FAIL;
 }
 
 void libxl__poller_close(libxl_ctx *ctx, struct libxl__poller *p)

@@ -19,7 +19,7 @@ UNIT_LIBS   = $(shell $(PKG) --libs cmocka xenstore inih libcap-ng json-c libsod
 unit_more_workers     = $(B)/libworker.a
 unit_libs_workers     = $(XENGUEST_LIBS)
 unit_more_lib         = $(B)/libapi.a
-unit_libs_lib         = $(shell $(PKG) --libs xentoollog)
+unit_libs_lib         = $(shell $(PKG) --libs xentoollog) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 unit_libs_cli         = -Wl,--wrap=openat,--wrap=renameat2,--wrap=linkat
 
 # The simulation: its programs, and what tests/unit/sim links (unit_more_sim).

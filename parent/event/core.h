@@ -137,7 +137,7 @@ void *libxl__new(libxl_ctx *ctx, size_t bytes);
 
 /* moat_ctx_alloc without a descriptor: that comes when it is first needed. */
 int libxl__ctx_new(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user);
-/* Have an epoll descriptor.  0 or ERROR_FAIL (logged). */
+/* Have an epoll descriptor.  0, ERROR_NOMEM or ERROR_FAIL (logged). */
 int libxl__ctx_epoll(libxl_ctx *ctx);
 
 /* Deliver one epoll result / those files that are always ready. */

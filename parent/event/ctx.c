@@ -42,14 +42,17 @@ int libxl__ctx_new(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user)
 
 int libxl__ctx_epoll(libxl_ctx *ctx)
 {
+    int errnoval;
+
     if (ctx->epfd >= 0)
         return 0;
     libxl__care_begin(ctx);
     ctx->epfd = libxl__care_record(ctx, epoll_create1(EPOLL_CLOEXEC));
     if (ctx->epfd >= 0)
         return 0;
-    libxl__log(ctx, LIBXL__LOG_ERROR, errno, "event context: no epoll descriptor");
-    return ERROR_FAIL;
+    errnoval = errno;
+    libxl__log(ctx, LIBXL__LOG_ERROR, errnoval, "event context: no epoll descriptor");
+    return errnoval == ENOMEM ? ERROR_NOMEM : ERROR_FAIL;
 }
 
 int moat_ctx_alloc(libxl_ctx **out, const moat_ctx_hooks *hooks, void *user)
