@@ -138,7 +138,7 @@ static void handle(libxl__egc *egc, libxl__request *r, union libxl__request_mess
     const char *odd = libxl__request_odd(r);
 
     if (!odd && r->state == REQUEST_ASKED) {
-        r->state = REQUEST_RUNNING;
+        libxl__request_answered(r);
         if (!r->aborting)
             libxl__ev_time_deregister(gc, &r->bound);
     }
@@ -151,7 +151,8 @@ static void handle(libxl__egc *egc, libxl__request *r, union libxl__request_mess
             note(r, &m->note);
             break;
         case MSG_DENIED:
-            ended(egc, r, REQUEST_DENIED, libxl__request_denied(r, &m->denied));
+            ended(egc, r, m->denied.exit_code == EXIT_FAILED ? REQUEST_REFUSED : REQUEST_DENIED,
+                  libxl__request_denied(r, &m->denied));
             return;
         case MSG_DONE:
             ended(egc, r, REQUEST_DONE, libxl__request_told(r, &m->done));

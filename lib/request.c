@@ -14,6 +14,8 @@
 #include "parent/event/core.h"
 
 #define SOCKET_DEFAULT "/run/moat/moat.sock"
+/* moatd lets one user have a few connections that it has not answered, and refuses more. */
+#define UNANSWERED_MAX 4
 
 struct libxl__request_times libxl__request_times = {
     .backlog = 50,
@@ -123,7 +125,7 @@ static int reach(libxl__egc *egc, libxl__request *r)
     EGC_GC;
     int err, rc;
 
-    err = libxl__request_connect(r);
+    err = r->ctx->unanswered < UNANSWERED_MAX ? libxl__request_connect(r) : -EAGAIN;
     if (!err) {
         rc = libxl__ev_fd_register(gc, &r->efd, libxl__request_readable, r->ch.fd, POLLIN);
         if (rc)
@@ -131,6 +133,7 @@ static int reach(libxl__egc *egc, libxl__request *r)
         err = libxl__request_intent(r);
         if (!err) {
             r->state = REQUEST_ASKED;
+            r->ctx->unanswered++;
             return 0;
         }
         libxl__ev_fd_deregister(gc, &r->efd);
@@ -232,8 +235,16 @@ int libxl__request_attach(libxl__egc *egc, libxl__request *r)
     return rc;
 }
 
+void libxl__request_answered(libxl__request *r)
+{
+    if (r->state == REQUEST_ASKED)
+        r->ctx->unanswered--;
+    r->state = REQUEST_RUNNING;
+}
+
 void libxl__request_stop(libxl__gc *gc, libxl__request *r)
 {
+    libxl__request_answered(r);
     libxl__ao_abortable_deregister(&r->abrt);
     libxl__ev_time_deregister(gc, &r->bound);
     libxl__ev_time_deregister(gc, &r->again);

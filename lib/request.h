@@ -7,8 +7,8 @@
  *
  *     Idle --start--> reaching --INTENT is sent--> asked --first frame--> running --end--> Idle
  *
- * `reaching` lasts as long as moatd's backlog is full; usually it is over within start.  Closing the
- * connection makes moatd undo what it has not finished; a half-close asks it to undo and to say so
+ * `reaching` lasts as long as moatd's backlog is full, or as many requests of this ctx as moatd
+ * likes are without an answer; usually it is over within start.  Closing the connection makes moatd undo what it has not finished; a half-close asks it to undo and to say so
  * (abort).  What moatd sends is checked as if it were hostile: a frame that does not belong there
  * ends the request.
  *
@@ -32,7 +32,8 @@ union libxl__request_message {
 
 enum libxl__request_end {
     REQUEST_DONE,                   /* moatd has said how it went */
-    REQUEST_DENIED,                 /* moatd has refused, nothing was touched */
+    REQUEST_DENIED,                 /* the rules do not allow it; nothing was touched */
+    REQUEST_REFUSED,                /* nor this time, for another reason */
     REQUEST_LOST,                   /* no answer, no connection any more, or nonsense */
 };
 

@@ -21,6 +21,8 @@ int libxl__request_silent(libxl__request *r, int ms);
 
 /* Room and timers.  0 or ERROR_NOMEM (logged): stop it then. */
 int libxl__request_prepare(libxl__request *r);
+/* asked -> running */
+void libxl__request_answered(libxl__request *r);
 /* Stops r and tells its user. */
 void libxl__request_finish(libxl__egc *egc, libxl__request *r, enum libxl__request_end end,
                            int rc);

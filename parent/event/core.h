@@ -107,6 +107,7 @@ struct libxl__ctx {
 
     LIST_HEAD(, libxl__ao) aos;                 /* in progress, not nested */
     LIST_HEAD(, libxl__evgen_domain_death) deaths;      /* lib/death.c */
+    unsigned unanswered;                        /* lib/request.c */
 };
 
 struct libxl__ao {

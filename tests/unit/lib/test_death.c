@@ -479,6 +479,27 @@ static void a_moatd_that_forbids_it_by_now_is_a_disaster(void **state)
     turns_until_disaster();
 }
 
+static void a_moatd_that_cannot_just_now_is_asked_again(void **state)
+{
+    struct msg_DENIED m = { .exit_code = EXIT_FAILED, .message = "too many connections" };
+
+    enable(DOMAIN_RUNNING, 0);
+    fake_hang_up();
+    turn();
+    usleep(10000);
+    turn();
+    fake_intent();
+    fake_say(MSG_DENIED, 0, &m);
+    turn();
+    fake_hang_up();
+    assert_int_equal(disasters, 0);
+    usleep(10000);
+    turn();
+    fake_intent();
+    now(DOMAIN_GONE, 0);
+    turns_until_events(1);
+}
+
 static void a_lost_moatd_does_not_hold_up_evdisable(void **state)
 {
     enable(DOMAIN_RUNNING, 0);
@@ -527,6 +548,7 @@ int main(void)
         EV_TEST(a_moatd_that_does_not_come_back_is_a_disaster),
         EV_TEST(a_moatd_that_is_never_well_is_a_disaster),
         EV_TEST(a_moatd_that_forbids_it_by_now_is_a_disaster),
+        EV_TEST(a_moatd_that_cannot_just_now_is_asked_again),
         EV_TEST(a_lost_moatd_does_not_hold_up_evdisable),
         EV_TEST(an_abort_of_operations_leaves_watches_alone),
     };

@@ -604,6 +604,53 @@ static void one_connection_is_one_operation(void **state)
     assert_int_equal(b.rc, 0);
 }
 
+#define MANY 12
+
+static void many_operations_do_not_crowd_moatd(void **state)
+{
+    struct op ops[MANY];
+    int conns[MANY], nconns = 0, begun = 0, i, turns;
+    bool seen[MANY] = { false };
+
+    for (i = 0; i < MANY; i++) {
+        libxl_asyncop_how how = app_how(&ops[i]);
+
+        assert_int_equal(libxl_domain_resume(ctx, (uint32_t)i, 1, &how), 0);
+    }
+    for (turns = 0; begun < MANY && turns < 1000; turns++) {
+        int waiting = 0;
+
+        while ((conns[nconns] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+            waiting++;
+            if (++nconns == MANY)
+                break;
+        }
+        assert_in_range(waiting, 0, 4);         /* moatd refuses what is more than 8 of one user's */
+        for (; waiting; waiting--, begun++) {
+            struct msg_INTENT m;
+
+            peer = (struct ipc_chan){ .fd = conns[begun], .self = WARDEN | PARENT,
+                                      .peer = OPERATOR, .phase = PH_OPEN };
+            assert_int_equal(ipc_recv(&peer, &peer_frame), 1);
+            assert_int_equal(ipc_decode(&peer_frame, &m), 0);
+            seen[atoi(m.domain)] = true;
+            fake_started(100, (uint32_t)atoi(m.domain));
+        }
+        usleep(6000);
+        turn();
+    }
+    for (i = 0; i < MANY; i++) {
+        assert_true(seen[i]);
+        peer.fd = conns[i];
+        fake_done(100, 0, "resumed");
+        turn();
+        fake_hang_up();
+    }
+    for (i = 0; i < MANY; i++)
+        assert_int_equal(ops[i].told, 1);
+    assert_int_equal(ctx->unanswered, 0);
+}
+
 static void only_a_cooperative_resume_is_known(void **state)
 {
     libxl_asyncop_how how = app_how(&op);
@@ -678,6 +725,7 @@ int main(void)
         LIB_TEST(the_synchronous_form_returns_the_result),
         LIB_TEST(the_end_can_be_an_event),
         LIB_TEST(one_connection_is_one_operation),
+        LIB_TEST(many_operations_do_not_crowd_moatd),
         LIB_TEST(only_a_cooperative_resume_is_known),
         LIB_TEST(each_failing_allocation_leaves_nothing_behind),
     };
