@@ -4,7 +4,8 @@
  *
  * The events are made when generation is enabled, so that none is lost for want of memory.  A moatd
  * that is lost (it restarts after a failure) is looked for; who the domain was is known by its
- * handle, so that a domain which went in the meantime is told as dead though its domid is another's.
+ * handle, so that a domain which went in the meantime is told as dead though its domid is
+ * another's.
  */
 
 #include <stdio.h>

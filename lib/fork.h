@@ -18,8 +18,8 @@
  * Between begin and record: one call that makes a descriptor and does not wait.  Every fork of the
  * process waits for it, and begin does not nest.
  *
- * Locks, outermost first: a ctx's lock, the reap lock (lib/childproc.h), the registry's (here; begin
- * takes it, so does fork(2) by pthread_atfork).  Nothing is locked inside the last one.
+ * Locks, outermost first: a ctx's lock, the reap lock (lib/childproc.h), the registry's (here;
+ * begin takes it, so does fork(2) by pthread_atfork).  Nothing is locked inside the last one.
  */
 
 #include "parent/event/core.h"

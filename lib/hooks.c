@@ -193,8 +193,8 @@ int libxl__hooks_time_register(libxl_ctx *ctx, libxl__ev_time *ev)
     return 0;
 }
 
-/* The application's timer cannot be taken back without a race against its dispatch, so it is made to
- * occur, for nothing.  If even that fails it occurs when it was to: nobody waits for it. */
+/* The application's timer cannot be taken back without a race against its dispatch, so it is made
+ * to occur, for nothing.  If even that fails it occurs when it was to: nobody waits for it. */
 void libxl__hooks_time_deregister(libxl_ctx *ctx, libxl__ev_time *ev)
 {
     struct libxl__api *api = libxl__api(ctx);

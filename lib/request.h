@@ -8,9 +8,9 @@
  *     Idle --start--> reaching --INTENT is sent--> asked --first frame--> running --end--> Idle
  *
  * `reaching` lasts as long as moatd's backlog is full, or as many requests of this ctx as moatd
- * likes are without an answer; usually it is over within start.  Closing the connection makes moatd undo what it has not finished; a half-close asks it to undo and to say so
- * (abort).  What moatd sends is checked as if it were hostile: a frame that does not belong there
- * ends the request.
+ * likes are without an answer; usually it is over within start.  Closing the connection makes moatd
+ * undo what it has not finished; a half-close asks it to undo and to say so (abort).  What moatd
+ * sends is checked as if it were hostile: a frame that does not belong there ends the request.
  *
  * All functions here want the ctx's lock held, but for libxl__request_ask().
  */

@@ -2,9 +2,9 @@
 /*
  * One SIGCHLD handler for the process, installed while it has users.
  *
- * A user is a ctx; the handler adds one to its eventfd.  The list of users is read by a handler that
- * may run at any moment, on any thread, several at once, also on the thread that is changing the
- * list; so it is read without a lock:
+ * A user is a ctx; the handler adds one to its eventfd.  The list of users is read by a handler
+ * that may run at any moment, on any thread, several at once, also on the thread that is changing
+ * the list; so it is read without a lock:
  *
  *   - Entries are put in front of the list and never taken out or freed, only left unused (fd -1)
  *     and used again: there are as many as there ever were contexts with a handler at one time.  So

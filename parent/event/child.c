@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * Children, forked here or adopted.  Each has a pidfd and is waited for by its own pid: a child that
- * is not reaped keeps its pid, so the pid is a safe name for it until then, and nobody else's child
- * is ever touched.  The pidfds of a ctx are in one epoll set, which exists while children do and is
- * itself what the loop waits for: finding the dead costs as much as there are dead, and a main loop
- * that is not ours has one descriptor to watch, however many children there are.
+ * Children, forked here or adopted.  Each has a pidfd and is waited for by its own pid: a child
+ * that is not reaped keeps its pid, so the pid is a safe name for it until then, and nobody else's
+ * child is ever touched.  The pidfds of a ctx are in one epoll set, which exists while children do
+ * and is itself what the loop waits for: finding the dead costs as much as there are dead, and a
+ * main loop that is not ours has one descriptor to watch, however many children there are.
  *
  * An entry of the set is EPOLLONESHOT: it reports its child once and is then taken out, or armed
  * again if the child cannot be reaped after all.
