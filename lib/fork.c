@@ -18,6 +18,7 @@ static LIST_HEAD(, libxl__ctx) ctxs;
  * an entry costs nothing to find. */
 static uint8_t *carefds;
 static size_t carefds_bytes;
+void *(*libxl__carefds_allocate)(void *old, size_t bytes) = realloc;
 
 void libxl__registry_lock(void)
 {
@@ -114,7 +115,7 @@ static int carefd_enter(int fd)
     if (need > carefds_bytes) {
         while (bytes < need)
             bytes *= 2;
-        bits = realloc(carefds, bytes);
+        bits = libxl__carefds_allocate(carefds, bytes);
         if (!bits) {
             close(fd);
             errno = ENOMEM;

@@ -34,6 +34,9 @@ int libxl__carefd_record_pair(int r, const int fds[2]);
 /* Deregister its ev_fd first.  Negative: nothing.  errno is preserved. */
 void libxl__carefd_close(int fd);
 
+/* realloc(3); tests put one here that fails. */
+extern void *(*libxl__carefds_allocate)(void *old, size_t bytes);
+
 /* For core.h's ctx->care. */
 extern const struct libxl__care_ops libxl__carefd_ops;
 
