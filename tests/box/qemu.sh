@@ -63,6 +63,7 @@ box_overlay() {
     cp "$box_src/lib.sh" "$box_src/dom0/runner" "$tree/box/"
     # What only cases of moat need; the box itself works without.
     [ ! -f "$box_src/moat.sh" ] || cp "$box_src/moat.sh" "$tree/box/"
+    cp "$box_src/../sim/asks.py" "$tree/box/"
     hostile=${BOX_HOSTILE:-$top/build/hostile/save-box}
     [ ! -f "$hostile" ] || cp "$hostile" "$tree/box/hostile-save"
     echo "export MUST_WORK=${MUST_WORK:-0} ${BOX_ENV:-}" >"$tree/box/env"
