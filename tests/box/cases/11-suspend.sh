@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-only
 # shellcheck shell=sh disable=SC2154
-# box: seconds 300
+# box: seconds 500
 # Saves after which a real guest stays suspended, moat resume, and operators that end their own save.
 . /box/lib.sh
 . /box/moat.sh
@@ -10,7 +10,7 @@ suspend-deadline = 60
 [rule backup]
 operators = backupd
 operations = list, save, jobs, cancel, resume
-domains = web*
+domains = web*, db1
 decision = allow
 END
 
