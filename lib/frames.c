@@ -63,7 +63,10 @@ int libxl__request_told(libxl__request *r, struct msg_DONE *m)
 
 int libxl__request_broken(libxl__request *r, int err, const char *why)
 {
-    const char *then = r->job ? "; moatd undoes what it can: look at the domain's state" : "";
+    const char *then =
+        r->committed ? "; the image is complete, but whether the domain stays suspended is not "
+                       "known: look at the domain's state"
+        : r->job ? "; moatd undoes what it can: look at the domain's state" : "";
 
     if (err == -EPROTO)
         libxl__request_log(r, LIBXL__LOG_ERROR, "moatd sent what does not belong here (%s); are "
@@ -228,6 +231,7 @@ const char *libxl__request_commit(libxl__request *r)
 
     if (r->aborting)
         return NULL;                /* moatd has heard the end of us, and undoes it */
+    r->committed = true;
     rc = ipc_send(&r->ch, MSG_COMMIT, r->job, NULL, NULL, 0);
     /* Closed at the other end: what it said last is still to be read. */
     return rc && rc != -EPIPE && rc != -ECONNRESET ? "it does not take the COMMIT" : NULL;

@@ -179,7 +179,7 @@ void libxl__request_init(libxl__request *r)
 {
     r->job = 0;
     r->state = REQUEST_IDLE;
-    r->aborting = false;
+    r->aborting = r->committed = false;
     r->ch = (struct ipc_chan){ .fd = -1 };
     r->frame = NULL;
     r->clock = NULL;

@@ -62,7 +62,7 @@ struct libxl__request {
 
     /* private */
     enum { REQUEST_IDLE, REQUEST_REACHING, REQUEST_ASKED, REQUEST_RUNNING } state;
-    bool aborting;
+    bool aborting, committed;
     struct ipc_chan ch;
     struct ipc_frame *frame;
     libxl__ao *clock;               /* the timers': an abort of the operation leaves them alone */

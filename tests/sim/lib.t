@@ -184,7 +184,17 @@ said 20 '^event domain_death domid=3'
 ok $? "a domain that is destroyed while moatd restarts is told as dead"
 ends
 is "$(grep -c '^event domain_death' "$SIM/app")" 1 "that is told once"
+simctl create name=web,domid=4,type=pvh,mem=16
 wait_moatd
+start admind watch 4 count=60
+said 10 '^watch rc=0'
+# shellcheck disable=SC2046
+kill -9 $(pids_of parent)
+wait_moatd
+simctl destroy 4
+ends
+tells 0 "60 watches outlive a moatd" '^event domain_death domid=4 for_user=4711' '^event domain_death domid=4 for_user=4770'
+is "$(grep '^event' "$SIM/app" | sort -u | wc -l)/$(grep -c '^event' "$SIM/app")" 60/60 "each of 60 watches tells once"
 stop_moatd
 run admind resume 2
 tells 1 "no moatd" 'log error: .*cannot reach moatd at /run/moat/moat.sock' '^resume rc=-3'

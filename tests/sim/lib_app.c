@@ -6,7 +6,7 @@
  *
  *     suspend DOMID FILE [live] [sync] [event] [abort=MS]
  *     resume DOMID [sync] [event] [cancel=0]
- *     watch DOMID [seconds=N]           until it is dead, or N seconds are over
+ *     watch DOMID [seconds=N] [count=N] until it is dead, or N seconds are over; N watches of it
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ static libxl_ctx *ctx;
 static bool finished;
 static int result;
 static bool sync_form, event_form, live;
-static int abort_ms = -1, cancel = 1, seconds = 60;
+static int abort_ms = -1, cancel = 1, seconds = 60, count = 1;
 
 /* ---------- what is printed */
 
@@ -69,7 +69,7 @@ static void event_occurs(void *user, libxl_event *ev)
         finished = true;
     }
     if (ev->type == LIBXL_EVENT_TYPE_DOMAIN_DEATH)
-        finished = true;
+        finished = !--count;
     printf("\n");
     libxl_event_free(ctx, ev);
 }
@@ -150,8 +150,13 @@ static int operation(const char *command, uint32_t domid, int fd)
 static int watch(uint32_t domid)
 {
     libxl_evgen_domain_death *evgen;
-    int rc = libxl_evenable_domain_death(ctx, domid, FOR_EVENT, &evgen);
+    int i, rc = 0;
 
+    for (i = 0; i < count; i++) {
+        rc = libxl_evenable_domain_death(ctx, domid, FOR_EVENT + (libxl_ev_user)i, &evgen);
+        if (rc)
+            break;
+    }
     printf("watch rc=%d\n", rc);
     if (rc)
         return rc;
@@ -166,6 +171,7 @@ static void option(const char *word)
     sscanf(word, "abort=%d", &abort_ms);
     sscanf(word, "cancel=%d", &cancel);
     sscanf(word, "seconds=%d", &seconds);
+    sscanf(word, "count=%d", &count);
     sync_form |= !strcmp(word, "sync");
     event_form |= !strcmp(word, "event");
     live |= !strcmp(word, "live");

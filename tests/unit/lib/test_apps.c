@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
-/* Operations in an application whose main loop refuses a registration: each one, one after another. */
+/* Operations in an application with a main loop of its own: one that refuses registrations, each one
+ * after another, and one that forks. */
 #include "tests/unit/lib/harness.h"
 #include "tests/unit/lib/fake_moatd.h"
 
@@ -270,6 +271,70 @@ static void the_end_of_the_context_ends_all_watches(void **state)
     peer.fd = -1;
 }
 
+/* Runs in a child; its exit status. */
+static int in_child(int (*f)(void))
+{
+    pid_t pid = fork();
+    int status;
+
+    assert_true(pid >= 0);
+    if (!pid)
+        _exit(f());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static int conn_of_child;                       /* the number that the connection has */
+static int goes_on_without_exec(void)
+{
+    libxl_postfork_child_noexec(ctx);
+    return fcntl(conn_of_child, F_GETFD) != -1;
+}
+
+static void a_child_without_exec_keeps_no_connection_and_ends_none(void **state)
+{
+    libxl_asyncop_how how = { .callback = completed };
+
+    told = 0;
+    assert_int_equal(libxl_domain_resume(ctx, DOMID, 1, &how), 0);
+    assert_int_equal(registered(), 1);
+    conn_of_child = fds[0].fd;
+    fake_intent();
+    assert_int_equal(in_child(goes_on_without_exec), 0);
+    fake_hears_nothing();
+    fake_done(0, 0, "resumed");
+    app_turn();
+    assert_int_equal(told, 1);
+    assert_int_equal(told_rc, 0);
+}
+
+static void moatd_hears_the_end_though_a_child_has_a_copy(void **state)
+{
+    libxl_asyncop_how how = { .callback = completed };
+    int hold[2];
+    pid_t pid;
+    char c;
+
+    told = 0;
+    assert_int_equal(pipe(hold), 0);
+    assert_int_equal(libxl_domain_resume(ctx, DOMID, 1, &how), 0);
+    fake_intent();
+    pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        close(hold[1]);
+        _exit((int)read(hold[0], &c, 1));
+    }
+    fake_started(3, DOMID + 1);                 /* nonsense: the operation is given up */
+    app_turn();
+    assert_int_equal(told, 1);
+    fake_hears_the_end();
+    close(hold[0]);
+    close(hold[1]);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 #define HOOK_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_hooks, tear_down_hooks)
 
 int main(void)
@@ -280,7 +345,9 @@ int main(void)
         HOOK_TEST(an_abort_in_a_loop_that_refuses_a_timeout_still_ends),
         HOOK_TEST(event_generation_is_not_enabled_by_halves),
         HOOK_TEST(the_end_of_the_context_ends_all_watches),
+        HOOK_TEST(a_child_without_exec_keeps_no_connection_and_ends_none),
+        HOOK_TEST(moatd_hears_the_end_though_a_child_has_a_copy),
     };
 
-    return cmocka_run_group_tests_name("lib: refused registrations", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("lib: operations in applications", tests, NULL, NULL);
 }
