@@ -25,12 +25,12 @@ box_claim_out() {
     flock -n 8 || box_die "another box runs in $out; give this one its own folder with BOX_OUT=..."
 }
 
-# The shared libraries of the staged programs that the base does not have.
+# The shared libraries of the staged programs that the base does not have. What is staged itself is there.
 overlay_libraries() {
     find "$1" -type f \( -perm /111 -o -name '*.so*' \) ! -path "$1/box/*" | while read -r elf; do
-        ldd "$elf" 2>/dev/null | awk -v elf="${elf#"$1"}" '
+        LD_LIBRARY_PATH=$1/usr/lib ldd "$elf" 2>/dev/null | awk -v elf="${elf#"$1"}" -v tree="$1/" '
             /not found/ { print "box: " elf " needs " $1 ", which this host lacks" > "/dev/stderr" }
-            $2 == "=>" && $3 ~ /^\// { print $3 }'
+            $2 == "=>" && $3 ~ /^\// && index($3, tree) != 1 { print $3 }'
     done | sort -u | while read -r lib; do
         name=${lib##*/}
         grep -qx "usr/lib/x86_64-linux-gnu/$name" "$build/base.list" && continue
@@ -45,6 +45,8 @@ box_overlay() {
     tree=$out/overlay
     rm -rf "$tree"
     mkdir -p "$tree/etc" "$tree/box"
+    # Programs that only cases need and nobody installs (make stage-examples).
+    [ ! -d "$stage-tests" ] || cp -a "$stage-tests/." "$tree/"
     if [ -d "$stage" ]; then
         cp -a "$stage/." "$tree/"
         for name in bin sbin lib lib64; do
