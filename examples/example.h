@@ -47,7 +47,7 @@ struct save {
     int rc;                             /* the first failure */
 };
 
-/* Reads "[--live] [--resume]" and n times "DOMAIN-ID FILE"; exits with 2 if it says anything else. */
+/* Reads "[--live] [--resume]" and n times "DOMAIN-ID FILE"; exits with 2 at anything else. */
 void save_options(struct save *s, int n, int argc, char **argv);
 /* Opens the file and allocates a context that logs to stderr.  Returns an ERROR_*. */
 int save_open(struct save *s);

@@ -21,7 +21,7 @@ struct loop {
     libxl_ctx *ctx;
 };
 
-/* ------------------------------------------------------------------------------------ fds */
+/* ---------------------------------------------------------------------- fds */
 
 struct watch {
     GSource source;
@@ -91,7 +91,7 @@ static void fd_deregister(void *user, int fd, void *for_app)
     g_source_unref(&w->source);
 }
 
-/* ------------------------------------------------------------------------------------ times */
+/* ---------------------------------------------------------------------- times */
 
 struct timer {
     GSource source;
@@ -127,7 +127,7 @@ static int timeout_register(void *user, void **for_app_out, struct timeval abs, 
     return 0;
 }
 
-/* Always with the time {0,0}: libxl has no use for it any more and waits for its occurrence, soon. */
+/* Always with the time {0,0}: libxl has no use for it any more and waits for it to occur, soon. */
 static int timeout_modify(void *user, void **for_app_update, struct timeval abs)
 {
     struct timer *t = *for_app_update;
@@ -153,7 +153,7 @@ static const libxl_osevent_hooks hooks = {
     .timeout_deregister = timeout_deregister,
 };
 
-/* ------------------------------------------------------------------------------------ the program */
+/* ---------------------------------------------------------------------- the program */
 
 static gboolean on_sigint(gpointer user)
 {

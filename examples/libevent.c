@@ -21,7 +21,7 @@ struct loop {
     LIST_HEAD(, timer) timers;          /* registered and not fired */
 };
 
-/* ------------------------------------------------------------------------------------ fds */
+/* ---------------------------------------------------------------------- fds */
 
 struct watch {
     struct loop *loop;
@@ -43,9 +43,9 @@ static void watch_ready(evutil_socket_t fd, short what, void *user)
 }
 
 /*
- * events may be 0 (none for now), and a POLLHUP nobody asked for must not make the loop spin.  libxl
- * asks for POLLPRI as well where it reads, which libevent has no name for; to tell it less than it
- * asked for is allowed.
+ * events may be 0 (none for now), and a POLLHUP nobody asked for must not make the loop spin.
+ * libxl asks for POLLPRI as well where it reads, which libevent has no name for; to tell it less
+ * than it asked for is allowed.
  */
 static int watch_set(struct watch *w, short events)
 {
@@ -54,8 +54,8 @@ static int watch_set(struct watch *w, short events)
     if (events && !what)
         return ERROR_OSEVENT_REG_FAIL;
     event_del(w->ev);
-    if (event_assign(w->ev, w->loop->base, event_get_fd(w->ev), what | EV_PERSIST, watch_ready, w) ||
-        (what && event_add(w->ev, NULL)))
+    event_assign(w->ev, w->loop->base, event_get_fd(w->ev), what | EV_PERSIST, watch_ready, w);
+    if (what && event_add(w->ev, NULL))
         return ERROR_OSEVENT_REG_FAIL;
     w->events = events;
     return 0;
@@ -96,7 +96,7 @@ static int fd_modify(void *user, int fd, void **for_app_update, short events)
     return watch_set(*for_app_update, events);
 }
 
-/* ------------------------------------------------------------------------------------ times */
+/* ---------------------------------------------------------------------- times */
 
 struct timer {
     struct loop *loop;
@@ -148,7 +148,7 @@ static int timeout_register(void *user, void **for_app_out, struct timeval abs, 
     return 0;
 }
 
-/* Always with the time {0,0}: libxl has no use for it any more and waits for its occurrence, soon. */
+/* Always with the time {0,0}: libxl has no use for it any more and waits for it to occur, soon. */
 static int timeout_modify(void *user, void **for_app_update, struct timeval abs)
 {
     static const struct timeval now = { 0 };
@@ -172,7 +172,7 @@ static const libxl_osevent_hooks hooks = {
     .timeout_deregister = timeout_deregister,
 };
 
-/* ------------------------------------------------------------------------------------ the program */
+/* ---------------------------------------------------------------------- the program */
 
 static void on_sigint(evutil_socket_t fd, short what, void *user)
 {
@@ -235,7 +235,7 @@ int main(int argc, char **argv)
         return 1;
 
     status = save_close(&s, &ticker);
-    /* Times that libxl gave up and that had not fired yet.  There is no context any more to tell. */
+    /* Times that libxl gave up and that had not fired yet.  No context is left to tell. */
     while ((t = LIST_FIRST(&loop.timers)))
         timer_free(t);
     event_free(tick);

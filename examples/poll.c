@@ -20,7 +20,7 @@ static void on_sigint(int sig)
     interrupted = 1;    /* libxl must not be called from a signal handler */
 }
 
-/* SIGINT arrives in ppoll and nowhere else: none is missed between a look at the flag and the wait. */
+/* SIGINT arrives in ppoll only: none is missed between a look at the flag and the wait. */
 static void take_sigint(sigset_t *while_waiting)
 {
     struct sigaction sa = { .sa_handler = on_sigint };

@@ -30,7 +30,7 @@ struct loop {
     LIST_HEAD(, timer) timers;          /* registered and not fired */
 };
 
-/* ------------------------------------------------------------------------------------ fds */
+/* ---------------------------------------------------------------------- fds */
 
 struct watch {
     struct loop *loop;
@@ -133,7 +133,7 @@ static void fd_deregister(void *user, int fd, void *for_app)
     free(w);
 }
 
-/* ------------------------------------------------------------------------------------ times */
+/* ---------------------------------------------------------------------- times */
 
 struct timer {
     struct loop *loop;
@@ -167,11 +167,13 @@ static int timeout_register(void *user, void **for_app_out, struct timeval abs, 
     struct loop *loop = user;
     struct timer *t = calloc(1, sizeof(*t));
     uint64_t usec = (uint64_t)abs.tv_sec * 1000000 + abs.tv_usec;
+    int r;
 
     if (!t)
         return ERROR_OSEVENT_REG_FAIL;
     *t = (struct timer){ .loop = loop, .for_libxl = for_libxl };
-    if (sd_event_add_time(loop->event, &t->source, CLOCK_REALTIME, usec, 1000, timer_fired, t) < 0) {
+    r = sd_event_add_time(loop->event, &t->source, CLOCK_REALTIME, usec, 1000, timer_fired, t);
+    if (r < 0) {
         free(t);
         return ERROR_OSEVENT_REG_FAIL;
     }
@@ -180,7 +182,7 @@ static int timeout_register(void *user, void **for_app_out, struct timeval abs, 
     return 0;
 }
 
-/* Always with the time {0,0}: libxl has no use for it any more and waits for its occurrence, soon. */
+/* Always with the time {0,0}: libxl has no use for it any more and waits for it to occur, soon. */
 static int timeout_modify(void *user, void **for_app_update, struct timeval abs)
 {
     struct timer *t = *for_app_update;
@@ -203,7 +205,7 @@ static const libxl_osevent_hooks hooks = {
     .timeout_deregister = timeout_deregister,
 };
 
-/* ------------------------------------------------------------------------------------ the program */
+/* ---------------------------------------------------------------------- the program */
 
 static int on_sigint(sd_event_source *source, const struct signalfd_siginfo *si, void *user)
 {
@@ -272,7 +274,7 @@ int main(int argc, char **argv)
     }
 
     status = save_close(&s, &ticker);
-    /* Times that libxl gave up and that had not fired yet.  There is no context any more to tell. */
+    /* Times that libxl gave up and that had not fired yet.  No context is left to tell. */
     while ((t = LIST_FIRST(&loop.timers)))
         timer_free(t);
     sd_event_unref(loop.event);

@@ -24,7 +24,7 @@ struct children {
     unsigned started, ended, librarys, wrong;
 };
 
-/* ------------------------------------------------------------------------------------ signals */
+/* ---------------------------------------------------------------------- signals */
 
 static int signal_pipe[2];
 
@@ -52,7 +52,7 @@ static int take_signals(void)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------ children */
+/* ---------------------------------------------------------------------- children */
 
 /* Its child ends with a status that can be recognised. */
 static void start_child(struct children *c)
@@ -145,7 +145,7 @@ static const libxl_childproc_hooks childproc = {
     .chldowner = libxl_sigchld_owner_mainloop,
 };
 
-/* ------------------------------------------------------------------------------------ the program */
+/* ---------------------------------------------------------------------- the program */
 
 static void signals(struct save *s, struct children *c)
 {

@@ -40,7 +40,8 @@ static void *save_thread(void *arg)
 static void *death_thread(void *arg)
 {
     libxl_ctx *ctx = arg;
-    const uint64_t types = 1 << LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN | 1 << LIBXL_EVENT_TYPE_DOMAIN_DEATH;
+    const uint64_t types = 1 << LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN |
+                           1 << LIBXL_EVENT_TYPE_DOMAIN_DEATH;
     libxl_event *ev;
 
     while (!libxl_event_wait(ctx, &ev, types, NULL, NULL)) {

@@ -48,7 +48,7 @@ check-unit: unit lib
 sim_t     := $(sort $(wildcard tests/sim/*.t))
 hostile_t := $(sort $(wildcard tests/hostile/*.t))
 .PHONY: check-sim check-hostile
-check-sim: sim
+check-sim: sim examples
 	tests/box/fetch.sh
 	@SIM_BUILD=$(B) tests/run-tap.sh $(if $(T),tests/sim/$(T).t,$(sim_t))
 check-hostile: sim hostile
@@ -109,7 +109,7 @@ STAGE := build/stage
 stage: all
 	rm -rf $(STAGE)
 	$(MAKE) --no-print-directory install DESTDIR=$(STAGE) > /dev/null
-check-box: stage hostile
+check-box: stage stage-examples hostile
 	tests/box/fetch.sh
 	tests/box/check.sh $(T)
 box-shell: stage
