@@ -335,6 +335,71 @@ static void moatd_hears_the_end_though_a_child_has_a_copy(void **state)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+/* ---------- threads ---------- */
+
+#define THREADS 4
+#define EACH 25
+
+static void *serve_all(void *arg)
+{
+    static struct ipc_frame f;
+    struct msg_INTENT m;
+
+    for (int i = 0; i < THREADS * EACH; i++) {
+        struct pollfd p = { .fd = listener, .events = POLLIN };
+        struct msg_DONE done = { .exit_code = EXIT_FAILED, .worker_status = -1 };
+        struct ipc_chan c = { .self = WARDEN, .peer = OPERATOR, .phase = PH_OPEN };
+
+        if (poll(&p, 1, 10000) != 1)
+            return NULL;
+        c.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (ipc_expect(&c, &f, MSG_INTENT, &m, 5000))
+            return NULL;
+        done.rc = -(int)strtol(m.domain, NULL, 10);
+        ipc_send(&c, MSG_DONE, 0, &done, NULL, 0);
+        close(c.fd);
+    }
+    return arg;
+}
+
+/* Each of its operations ends with the code that was made for it. */
+static void *resume_all(void *arg)
+{
+    static const int codes[] = { ERROR_FAIL, ERROR_NI, ERROR_INVAL, ERROR_GUEST_TIMEDOUT,
+                                 ERROR_TIMEDOUT, ERROR_ABORTED };
+    uintptr_t wrong = 0;
+
+    for (int i = 0; i < EACH; i++) {
+        int want = codes[i % 6];
+
+        wrong += libxl_domain_resume(ctx, (uint32_t)-want, 1, NULL) != want;
+    }
+    return (void *)wrong;
+}
+
+static void synchronous_operations_in_threads_get_their_own_results(void **state)
+{
+    pthread_t server, t[THREADS];
+    void *wrong, *served;
+
+    assert_int_equal(pthread_create(&server, NULL, serve_all, ctx), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, resume_all, NULL), 0);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(t[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    assert_int_equal(pthread_join(server, &served), 0);
+    assert_ptr_equal(served, ctx);
+}
+
+static int set_up_plain(void **state)
+{
+    fake_listen(8);
+    return set_up(state);
+}
+
+#define PLAIN_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_plain, tear_down_hooks)
 #define HOOK_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_hooks, tear_down_hooks)
 
 int main(void)
@@ -347,6 +412,7 @@ int main(void)
         HOOK_TEST(the_end_of_the_context_ends_all_watches),
         HOOK_TEST(a_child_without_exec_keeps_no_connection_and_ends_none),
         HOOK_TEST(moatd_hears_the_end_though_a_child_has_a_copy),
+        PLAIN_TEST(synchronous_operations_in_threads_get_their_own_results),
     };
 
     return cmocka_run_group_tests_name("lib: operations in applications", tests, NULL, NULL);
