@@ -6,7 +6,8 @@
 set -u
 mode=${1:-}
 if [ "$mode" = full ]; then
-    export ROUNDS="${ROUNDS:-5}" POINTS="${POINTS:-10}" TAP_SECONDS=7200
+    export ROUNDS="${ROUNDS:-5}" ROUNDS_BURST="${ROUNDS_BURST:-100}" POINTS="${POINTS:-10}"
+    export UNIT_SECONDS=3600 TAP_SECONDS=7200
     fuzz_seconds=${SECS:-120}
 else
     fuzz_seconds=${SECS:-4}

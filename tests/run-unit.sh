@@ -7,7 +7,7 @@ if [ "${1:-}" = --one ]; then
     dir=$2
     out=$(mktemp -p "$dir")
     echo "# $3" >"$out"
-    timeout 300 "$3" >>"$out" 2>&1 || echo "$3" >>"$dir/failed"
+    timeout "${UNIT_SECONDS:-300}" "$3" >>"$out" 2>&1 || echo "$3" >>"$dir/failed"
     flock "$dir/lock" cat "$out"
     exit 0
 fi

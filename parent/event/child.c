@@ -152,7 +152,8 @@ static void child_forget(libxl_ctx *ctx, struct libxl__child *rec)
     LIST_REMOVE(rec, entry);
     ctx->nchildren--;
     /* Explicitly: a process that was forked has the pidfd too, so closing does not remove it. */
-    (void)pidfd_ctl(ctx, EPOLL_CTL_DEL, rec);
+    if (rec->pidfd >= 0)
+        (void)pidfd_ctl(ctx, EPOLL_CTL_DEL, rec);
     child_free(ctx, rec);
 }
 
@@ -257,7 +258,7 @@ static int child_open_pidfd(libxl_ctx *ctx, struct libxl__child *rec, pid_t pid)
     if (rec->pidfd >= 0)
         return 0;
     errnoval = errno;
-    if (errnoval == ESRCH || errnoval == EINVAL)
+    if (errnoval == ESRCH || errnoval == EINVAL)    /* it is nobody's, or has been reaped */
         return ERROR_UNKNOWN_CHILD;
     libxl__log(ctx, LIBXL__LOG_ERROR, errnoval, "child %d: no pidfd", (int)pid);
     return rc_of_errno(errnoval);
@@ -270,7 +271,7 @@ static int child_attach(libxl_ctx *ctx, struct libxl__child *rec, pid_t pid, lib
     int rc;
 
     rec->pid = pid;
-    rc = pidfd_ctl(ctx, EPOLL_CTL_ADD, rec);
+    rc = rec->pidfd < 0 ? 0 : pidfd_ctl(ctx, EPOLL_CTL_ADD, rec);
     if (rc)
         return rc;
     rec->ev = ch;
@@ -300,11 +301,19 @@ static void become_dead_ctx(libxl_ctx *ctx)
     ctx->xsh = NULL;
 }
 
+static void kill_and_reap(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+}
+
 /* Everything that may fail comes before the fork, but for the pidfd: a child whose death nobody
  * would hear of must not live. */
 pid_t libxl__ev_child_fork(libxl__gc *gc, libxl__ev_child *ch, libxl__ev_child_callback *death)
 {
     struct libxl__child *rec = NULL;
+    bool gone;
     pid_t pid;
     int rc;
 
@@ -329,13 +338,17 @@ pid_t libxl__ev_child_fork(libxl__gc *gc, libxl__ev_child *ch, libxl__ev_child_c
         rc = ERROR_FAIL;
     } else {
         rc = child_open_pidfd(CTX, rec, pid);
+        gone = rc == ERROR_UNKNOWN_CHILD;
+        /* An application that waits by itself was quicker; it will say so. */
+        if (gone && CTX->child_ops && !CTX->child_ops->waits(CTX))
+            rc = 0;
         if (!rc)
             rc = child_attach(CTX, rec, pid, ch, death);
-        if (rc) {
-            kill(pid, SIGKILL);
-            while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-                ;
-        }
+        if (gone && rc)
+            LOG(ERROR, "child %d was waited for by somebody else, as soon as it was forked",
+                (int)pid);
+        else if (rc)
+            kill_and_reap(pid);
     }
     reap_unlock(CTX);
 out:

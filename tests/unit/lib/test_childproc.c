@@ -315,6 +315,41 @@ static void sigchld_occurred_leaves_a_child_alone_that_was_reaped_but_not_yet_sa
     assert_int_equal(b.status, SIGKILL);
 }
 
+static int reaped_early_status;
+static pid_t fork_and_reap(void *user)
+{
+    pid_t pid = fork();
+
+    (void)user;
+    if (pid > 0)
+        assert_int_equal(waitpid(pid, &reaped_early_status, 0), pid);
+    return pid;
+}
+
+/* Another thread of the application's may wait for any child while the fork is not over. */
+static void a_child_that_is_reaped_before_its_fork_returns_is_told_when_the_mainloop_says_so(
+    void **state)
+{
+    const libxl_childproc_hooks hooks = { libxl_sigchld_owner_mainloop, fork_and_reap, NULL },
+                                thief = { libxl_sigchld_owner_libxl, fork_and_reap, NULL };
+    struct kid k;
+
+    (void)state;
+    setmode(&hooks);
+    fork_kid(ctx, &k, 21);
+    libxl_childproc_sigchld_occurred(ctx);
+    assert_int_equal(k.deaths, 0);
+    assert_int_equal(libxl_childproc_reaped(ctx, k.pid, reaped_early_status), 0);
+    assert_int_equal(k.deaths, 1);
+    assert_int_equal(k.status, 21 << 8);
+
+    setmode(&thief);                                    /* here nobody would ever say so */
+    assert_int_equal(try_kid(ctx, &k, 0), ERROR_UNKNOWN_CHILD);
+    assert_non_null(strstr(last_log, "waited for by somebody else"));
+    assert_int_equal(ctx->child_epfd, -1);
+    setmode(NULL);
+}
+
 /* ---------- setmode ---------- */
 
 static void setmode_with_children_or_with_an_unknown_owner_changes_nothing(void **state)
@@ -630,6 +665,8 @@ int main(void)
         KIDS_TEST(contexts_that_wait_for_all_do_not_eat_each_others_children),
         KIDS_TEST(mainloop_waits_for_nothing_by_itself_and_believes_what_it_is_told),
         KIDS_TEST(sigchld_occurred_leaves_a_child_alone_that_was_reaped_but_not_yet_said_to_be),
+        KIDS_TEST(
+            a_child_that_is_reaped_before_its_fork_returns_is_told_when_the_mainloop_says_so),
         KIDS_TEST(setmode_with_children_or_with_an_unknown_owner_changes_nothing),
         KIDS_TEST(a_handler_of_the_applications_is_never_replaced),
         KIDS_TEST(fork_replacement_forks_in_every_mode),
