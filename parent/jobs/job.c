@@ -6,12 +6,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "parent/jobs/job.h"
 
 #define FAREWELL_MS 5000
+#define UNREAD_MAX 4            /* frames of an operator that nobody wants to hear any more */
 
 struct job *job_find(struct parent *p, uint32_t number)
 {
@@ -98,6 +100,19 @@ static void end_words(const struct job *j, const char *warden_says, char *buf, s
              j->message[0] ? ": " : "", j->message, warden_says[0] ? "; " : "", warden_says);
 }
 
+/* DONE, behind nothing: a COMMIT that came too late and that nobody has read would, at the close,
+ * reach the operator as an error in DONE's place. */
+static void farewell_operator(struct job *j, const struct msg_DONE *done)
+{
+    char unread;
+
+    if (j->op.fd < 0)
+        return;
+    for (int i = 0; i < UNREAD_MAX && recv(j->op.fd, &unread, 1, MSG_DONTWAIT) >= 0; i++)
+        ;
+    ipc_send(&j->op, MSG_DONE, j->number, done, NULL, 0);
+}
+
 /* The last words to the operator; the ao's user (job_freed) then forgets the job. */
 static void job_end(libxl__egc *egc, struct job *j, int rc, int errnum, const char *warden_says)
 {
@@ -116,8 +131,7 @@ static void job_end(libxl__egc *egc, struct job *j, int rc, int errnum, const ch
         snprintf(done.message, sizeof(done.message), "%s of %s: %s", ipc_kind_word(j->info.kind),
                  j->info.name,
                  warden_says[0] ? warden_says : "failed after the image was complete");
-    if (j->op.fd >= 0)
-        ipc_send(&j->op, MSG_DONE, j->number, &done, NULL, 0);
+    farewell_operator(j, &done);
     suspend_stop(gc, j);
     libxl__ev_time_deregister(gc, &j->deadline);
     libxl__ev_time_deregister(gc, &j->farewell);

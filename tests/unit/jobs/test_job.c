@@ -305,6 +305,19 @@ static void test_after_saved_the_operator_is_the_wardens_to_hear(void **state)
     turn();
 }
 
+static void test_a_commit_that_came_too_late_does_not_hide_the_end(void **state)
+{
+    struct msg_ENDED e = {.rc = ERROR_TIMEDOUT};
+    struct msg_DONE done;
+
+    to_saved();
+    say(&op, MSG_COMMIT, NULL);
+    say(&warden, MSG_ENDED, &e);
+    turn();                             /* the parent's end is closed by now */
+    expect(&op, MSG_DONE, &done);
+    assert_int_equal(done.rc, ERROR_TIMEDOUT);
+}
+
 static void test_no_commit_in_time_abandons(void **state)
 {
     struct msg_ABANDON a;
@@ -640,6 +653,7 @@ int main(void)
         T(test_an_operator_that_half_closes_gets_its_end),
         T(test_a_half_close_while_the_warden_decides),
         T(test_after_saved_the_operator_is_the_wardens_to_hear),
+        T(test_a_commit_that_came_too_late_does_not_hide_the_end),
         cmocka_unit_test_setup_teardown(test_no_commit_in_time_abandons, setup_short_commit,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_guest_that_ignores_the_request_is_named,
