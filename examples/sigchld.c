@@ -16,8 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define EVERY_MS 50     /* so often there is a new child */
-#define CHILDREN 32     /* so many at a time at most */
+#define CHILDREN 32     /* so many at a time at most; a new one at each tick */
 
 struct children {
     struct { pid_t pid; int status; } own[CHILDREN];    /* pid 0: free */
@@ -165,10 +164,11 @@ static int turn(struct save *s, struct children *c, struct ticker *t)
 {
     static struct pollfd fds[64];
     struct timeval now;
+    unsigned ticks = t->count;
     int rc, r, timeout = ticker_due(t), nfds = 63;
 
-    if (timeout > EVERY_MS)
-        timeout = EVERY_MS;
+    if (t->count != ticks)
+        start_child(c);
     fds[0] = (struct pollfd){ .fd = signal_pipe[0], .events = POLLIN };
     gettimeofday(&now, NULL);
     rc = libxl_osevent_beforepoll(s->ctx, &nfds, fds + 1, &timeout, now);
@@ -181,7 +181,6 @@ static int turn(struct save *s, struct children *c, struct ticker *t)
     libxl_osevent_afterpoll(s->ctx, nfds, fds + 1, now);
     if (fds[0].revents)
         signals(s, c);
-    start_child(c);
     return 0;
 }
 

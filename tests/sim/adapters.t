@@ -94,6 +94,26 @@ image_ok "$home/one" 1 "threads: the first"
 image_ok "$home/two" 2 "threads: the second"
 not_held_up
 
+mkfifo "$SIM/pipe"
+chmod 666 "$SIM/pipe"
+exec 5<>"$SIM/pipe"
+(cd / && exec as admind "$SIM/examples/threads" --live --resume 1 "$SIM/pipe" 2 "$home/two") >"$SIM/out" 2>"$SIM/err" 5>&- &
+pid=$!
+wait_until 15 grep -q '^domain 2: suspended' "$SIM/out"
+ok $? "threads: one save stands still, the other goes on"
+wait_until 15 grep -q '^Threads:.3$' "/proc/$pid/status"
+ok $? "threads: its thread ends"
+kill -INT $pid
+wait $pid && st=0 || st=$?
+exec 5>&-
+out=$(cat "$SIM/out")
+is "$st" 1 "threads: aborted is a failure"
+like "$out" '^domain 1: not saved, .*\(-22\);' "threads: of the one save"
+like "$out" '^domain 2: saved, resumed;' "threads: and not of the other"
+wait_until 15 no_worker
+runs 1 "threads: the guest whose save was aborted was not harmed"
+rm "$SIM/pipe"
+
 run admind poll 1 "$home/last"
 is "$st" 0 "poll: a save without --resume succeeds"
 is "$(field 1 shutdown)" 2 "poll: and leaves the domain suspended"
