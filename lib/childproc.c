@@ -39,17 +39,22 @@ static const libxl_childproc_hooks default_hooks = { .chldowner = libxl_sigchld_
 static pthread_mutex_t reap = PTHREAD_MUTEX_INITIALIZER;
 static LIST_HEAD(, libxl__child) known[CHILD_BUCKETS];
 
+static __thread bool reap_mine;                 /* this thread has it locked */
+
 static void reap_lock(void)
 {
     int r = pthread_mutex_lock(&reap);
 
     assert(!r);
+    reap_mine = true;
 }
 
 static void reap_unlock(void)
 {
-    int r = pthread_mutex_unlock(&reap);
+    int r;
 
+    reap_mine = false;
+    r = pthread_mutex_unlock(&reap);
     assert(!r);
 }
 
@@ -77,12 +82,14 @@ static struct libxl__child *child_of_anybody(pid_t pid)
     return NULL;
 }
 
-/* What was in the table belongs to contexts that are dead. */
+/* What was in the table belongs to contexts that are dead.  The lock was held by the thread that
+ * forked, which will unlock it, or by one that does not exist here. */
 void libxl__reap_in_child(void)
 {
     int i;
 
-    pthread_mutex_init(&reap, NULL);
+    if (!reap_mine)
+        pthread_mutex_init(&reap, NULL);
     for (i = 0; i < CHILD_BUCKETS; i++)
         LIST_INIT(&known[i]);
 }

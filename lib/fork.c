@@ -36,20 +36,34 @@ void libxl__registry_unlock(void)
 
 /* ---------- fork ---------- */
 
-void libxl__fork_in_child(void)
+static pid_t handled_in;                        /* the child in which the handlers have run last */
+
+static void reset_in_child(void)
 {
-    /* Made anew, not unlocked: this thread may not be who locked it. */
-    pthread_mutex_init(&registry, NULL);
+    handled_in = getpid();
     libxl__sigchld_in_child();
     libxl__reap_in_child();
+}
+
+static void forked(void)
+{
+    libxl__registry_unlock();
+    reset_in_child();
+}
+
+void libxl__fork_in_child(void)
+{
+    if (handled_in == getpid())
+        return;
+    pthread_mutex_init(&registry, NULL);        /* anew: nobody knows who held it */
+    reset_in_child();
 }
 
 static int handlers_rc;
 
 static void install_handlers(void)
 {
-    handlers_rc = pthread_atfork(libxl__registry_lock, libxl__registry_unlock,
-                                 libxl__fork_in_child);
+    handlers_rc = pthread_atfork(libxl__registry_lock, libxl__registry_unlock, forked);
 }
 
 int libxl__fork_ctx_join(libxl_ctx *ctx)

@@ -48,7 +48,7 @@ void libxl__fork_ctx_leave(libxl_ctx *ctx);
 void libxl__registry_lock(void);
 void libxl__registry_unlock(void);
 
-/* In a child, which has one thread: what fork(2)'s handlers do.  Once more does no harm: a
+/* In a child, which has one thread: what fork(2)'s handlers do, unless they have done it.  A
  * fork_replacement may have found a way around them. */
 void libxl__fork_in_child(void);
 

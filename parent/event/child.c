@@ -330,6 +330,7 @@ pid_t libxl__ev_child_fork(libxl__gc *gc, libxl__ev_child *ch, libxl__ev_child_c
     reap_lock(CTX);
     pid = CTX->child_ops ? CTX->child_ops->fork(CTX) : fork();
     if (!pid) {
+        reap_unlock(CTX);
         become_dead_ctx(CTX);
         return 0;                               /* with the lock: see the header */
     }
