@@ -167,35 +167,59 @@ void libxl_osevent_occurred_timeout(libxl_ctx *ctx, void *for_libxl);
 
 /* ----------------------------------------------------------------------------------- children */
 
+/*
+ * Who waits for children and may handle SIGCHLD.  The context's own children (moat_child_fork) are
+ * told exactly once in every mode; any number of contexts may have children, in any mixture of
+ * modes.
+ */
 typedef enum libxl_sigchld_owner {
+    /* The library waits for its own children; SIGCHLD and other children are left alone.  With a
+     * reaped_callback, while the context has children, it handles SIGCHLD and waits for every child
+     * of the process: the application must not. */
     libxl_sigchld_owner_libxl,
+    /* The application waits; the library does nothing before it is told, by _reaped or by
+     * _sigchld_occurred. */
     libxl_sigchld_owner_mainloop,
+    /* The library handles SIGCHLD and waits for every child of the process, from setmode on. */
     libxl_sigchld_owner_libxl_always,
+    /* The library waits for its own children, and never for others. */
     libxl_sigchld_owner_libxl_always_selective_reap,
 } libxl_sigchld_owner;
 
 typedef struct libxl_childproc_hooks {
     libxl_sigchld_owner chldowner;
-    /* Instead of fork(2), locked; returns what fork would.  NULL: fork. */
+    /* Instead of fork(2), locked; returns what fork would and must come down to a fork(2) on the
+     * same thread.  NULL: fork. */
     pid_t (*fork_replacement)(void *user);
-    /* A child that the library does not know was reaped: 0 if it is the application's,
-     * ERROR_UNKNOWN_CHILD if it is not (which is logged).  Unlocked.  NULL: always unknown. */
+    /* A child that no context knows was reaped: 0 if it is the application's, ERROR_UNKNOWN_CHILD
+     * if it is not (which is logged); anything else is a disaster.  Unlocked.  NULL: always
+     * unknown. */
     int (*reaped_callback)(pid_t pid, int status, void *user);
 } libxl_childproc_hooks;
 
-/* hooks NULL: libxl_sigchld_owner_libxl and nothing else.  *hooks must stay as it is.  Only while
- * the context has no children. */
+/*
+ * hooks NULL: libxl_sigchld_owner_libxl and nothing else.  *hooks must stay as it is.  Only while
+ * the context has no children, else nothing changes (which is logged).
+ *
+ * Where the library handles SIGCHLD, the application must have it at SIG_DFL or SIG_IGN; it gets
+ * that back afterwards.  If it has a handler of its own, that stays, forks fail with ERROR_FAIL, and
+ * setmode to _libxl_always is a disaster.  (A SIGCHLD that is ignored is handled while there are
+ * children in all modes but _mainloop: the kernel would keep no status.)
+ */
 void libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *hooks, void *user);
-/* The application has reaped this child.  0: it was this context's; else ERROR_UNKNOWN_CHILD. */
+/* The application has waited for this child, with this status.  0: it was this context's, and its
+ * death has been told; else ERROR_UNKNOWN_CHILD.  For _mainloop. */
 int libxl_childproc_reaped(libxl_ctx *ctx, pid_t pid, int status);
-/* The application had a SIGCHLD: the context looks after its own children.  Not from a handler. */
+/* The application had a SIGCHLD: the context waits for those of its own children that are dead, at
+ * no cost for those that live.  For _mainloop; not from a signal handler. */
 void libxl_childproc_sigchld_occurred(libxl_ctx *ctx);
 
-/* In a child of fork(2) that goes on without exec: ends all contexts of the process, which the
- * child must not use or free afterwards.  Any one of them will do. */
+/* In a child of fork(2) that goes on without exec, first of all: ends all contexts of the process,
+ * which the child must not use or free afterwards, closes the library's descriptors and gives
+ * SIGCHLD back.  Any one of the contexts will do.  The child may then make new ones. */
 void libxl_postfork_child_noexec(libxl_ctx *ctx);
 
-/* Says in words how a child ended, to ctx's log. */
+/* Says in words how a child ended, to ctx's log; status as from waitpid(2). */
 void libxl_report_child_exitstatus(libxl_ctx *ctx, xentoollog_level level, const char *what,
                                    pid_t pid, int status);
 
@@ -241,14 +265,18 @@ int libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int suspend_cancel,
 
 /* ------------------------------------------------------------------- only in moat, not in libxl */
 
-/* A child of the application's that the context looks after, by whatever mode childproc has. */
+/* A child of the application's that the context looks after, in whatever mode childproc is. */
 typedef struct moat_child moat_child;
 typedef void moat_child_exited(libxl_ctx *ctx, moat_child *child, pid_t pid, int status,
                                void *user);
 /*
- * As fork(2): the pid, 0 in the child, or an ERROR_*.  exited is called exactly once, unlocked,
- * with status as from waitpid(2); *child is valid until it returns.  The child process must exec
- * or _exit, or call libxl_postfork_child_noexec() first of all.
+ * As fork(2): the pid, 0 in the child, or an ERROR_*, and then there is no child.  exited is called
+ * exactly once, unlocked, with status as from waitpid(2), or 255 << 8 (and a disaster) if somebody
+ * else waited for the child; *child is valid until it returns.  It may be called on another thread
+ * before this function has returned, but not before *child is set.  child: may be NULL.  If the
+ * context is freed before, the child is left to the application and exited is not called.
+ *
+ * The child process must exec or _exit, or call libxl_postfork_child_noexec() first of all.
  */
 pid_t moat_child_fork(libxl_ctx *ctx, moat_child_exited *exited, void *user, moat_child **child);
 

@@ -320,6 +320,8 @@ pid_t libxl__ev_child_fork(libxl__gc *gc, libxl__ev_child *ch, libxl__ev_child_c
     libxl__ev_child_init(ch);
     CTX_LOCK;
     rc = libxl__child_watch(CTX);
+    if (rc > 0)                                 /* a main loop's own code must not pass for a pid */
+        rc = ERROR_OSEVENT_REG_FAIL;
     if (rc)
         goto out;
     rec = child_new(CTX);

@@ -3,6 +3,8 @@
 #include "tests/unit/event/kids.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 
 static void init_makes_poisoned_memory_idle(void **state)
 {
@@ -77,6 +79,109 @@ static void b4_a_child_that_cannot_be_watched_is_not_left_alive(void **state)
     close(spare);
     assert_int_equal(k.pid, ERROR_FAIL);
     assert_false(libxl__ev_child_inuse(&k.ev));
+}
+
+/* The same with a descriptor for the set, but none for the pidfd: the fork has been by then. */
+static void b4_a_child_that_gets_no_pidfd_is_killed_and_reaped(void **state)
+{
+    struct rlimit old, lim;
+    struct kid k;
+    int spare, last, fds = count_fds();
+
+    (void)state;
+    spare = dup(0);
+    for (last = spare; fcntl(last + 1, F_GETFD) >= 0; last++)
+        ;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    lim = old;
+    lim.rlim_cur = (rlim_t)last + 2;                 /* one number is free */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &lim), 0);
+    POISON(k);
+    k.pid = libxl__ev_child_fork(tgc, &k.ev, on_death);
+    if (!k.pid)
+        for (;;)
+            pause();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(k.pid, ERROR_FAIL);
+    assert_non_null(strstr(last_log, "no pidfd"));
+    assert_false(libxl__ev_child_inuse(&k.ev));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+    assert_int_equal(ctx->child_epfd, -1);
+    close(spare);
+    assert_in_range(count_fds(), fds, fds);
+}
+
+/* The living cost a turn nothing: they are in a set of their own, which reports the dead. */
+static void one_registration_serves_all_children_and_goes_with_the_last(void **state)
+{
+    struct kid *kids = calloc(300, sizeof(*kids));
+    moat_loop_stats before, after;
+    int i;
+
+    (void)state;
+    allow_fds(400);
+    for (i = 0; i < 300; i++)
+        fork_kid(&kids[i], -1);
+    assert_int_equal(ctx->fds_used, 1);
+    turn();
+    for (i = 0; i < 300; i++) {
+        before = moat_loop_get_stats(ctx);
+        kill(kids[i].pid, SIGKILL);
+        turns_until(&kids[i].deaths, 1);
+        after = moat_loop_get_stats(ctx);
+        assert_int_equal(after.fd_callbacks - before.fd_callbacks, 1);
+        assert_int_equal(after.fds_ready - before.fds_ready, 1);
+    }
+    assert_int_equal(ctx->fds_used, 0);
+    assert_int_equal(ctx->child_epfd, -1);
+    free(kids);
+}
+
+/* A child that is traced is dead before it can be waited for; its death is told when it can. */
+static void a_child_that_is_dead_but_held_by_a_tracer_is_told_when_it_is_let_go(void **state)
+{
+    struct kid k;
+    pid_t tracer;
+    int go[2], done[2], i;
+    char c;
+
+    (void)state;
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(done, O_CLOEXEC), 0);
+    POISON(k);
+    k.deaths = 0;
+    k.pid = libxl__ev_child_fork(tgc, &k.ev, on_death);
+    if (!k.pid) {
+        prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+        if (write(done[1], "x", 1) == 1)
+            for (;;)
+                pause();
+        _exit(1);
+    }
+    assert_int_equal(read(done[0], &c, 1), 1);
+    tracer = fork();
+    if (!tracer) {
+        if (ptrace(PTRACE_SEIZE, k.pid, NULL, NULL) || write(done[1], "x", 1) != 1)
+            _exit(1);
+        if (read(go[0], &c, 1) != 1)
+            _exit(2);
+        _exit(0);                                       /* lets go of it */
+    }
+    assert_int_equal(read(done[0], &c, 1), 1);
+    kill(k.pid, SIGKILL);
+    for (i = 0; i < 20; i++)
+        assert_int_equal(moat_loop_run_once(ctx, 10), 0);
+    assert_int_equal(k.deaths, 0);
+    assert_int_equal(write(go[1], "x", 1), 1);
+    turns_until(&k.deaths, 1);
+    assert_int_equal(k.status, SIGKILL);
+    assert_int_equal(disasters, 0);
+    assert_int_equal(waitpid(tracer, &i, 0), tracer);
+    assert_int_equal(i, 0);
+    close(go[0]);
+    close(go[1]);
+    close(done[0]);
+    close(done[1]);
 }
 
 static void foreign_children_are_never_reaped(void **state)
@@ -262,6 +367,9 @@ int main(void)
         CHILD_TEST(a_forked_childs_death_is_told_exactly_once_with_its_status),
         CHILD_TEST(the_forked_child_has_a_dead_ctx_that_cannot_harm_the_parents),
         CHILD_TEST(b4_a_child_that_cannot_be_watched_is_not_left_alive),
+        CHILD_TEST(b4_a_child_that_gets_no_pidfd_is_killed_and_reaped),
+        CHILD_TEST(one_registration_serves_all_children_and_goes_with_the_last),
+        CHILD_TEST(a_child_that_is_dead_but_held_by_a_tracer_is_told_when_it_is_let_go),
         CHILD_TEST(foreign_children_are_never_reaped),
         CHILD_TEST(a_status_that_somebody_else_took_is_a_disaster_but_not_silence),
         CHILD_TEST(t15_a_burst_of_1000_forked_children_is_told_exactly_once_each),

@@ -8,6 +8,11 @@
 
 #include <stdatomic.h>
 
+#if defined(MOAT_SANITIZED) || defined(__SANITIZE_THREAD__)
+#define SLOWER 10                                       /* so many times fewer rounds */
+#else
+#define SLOWER 1
+#endif
 #define PER_CTX 500
 #define STRANGERS 50                                    /* children of the application's, by fork */
 
@@ -273,7 +278,7 @@ static unsigned env_number(const char *name, unsigned otherwise)
 
 static void bursts(const struct mode *m)
 {
-    unsigned round, rounds = env_number("ROUNDS_BURST", 3);
+    unsigned round, rounds = (env_number("ROUNDS_BURST", 3) + SLOWER - 1) / SLOWER;
     unsigned seed = env_number("SEED", (unsigned)time(NULL));
     int64_t begin = mono_ms();
     struct rlimit lim;

@@ -537,6 +537,82 @@ static void t15_a_context_may_go_while_another_keeps_children_and_handler(void *
     assert_int_equal(mine.deaths, 0);
 }
 
+/* ---------- a main loop with registrations of its own ---------- */
+
+static struct {
+    int fd, registered, deregistered, fails;
+    short events;
+    void *for_libxl;
+} reg;
+
+static int hook_register(void *user, int fd, void **for_app_out, short events, void *for_libxl)
+{
+    (void)user;
+    if (reg.fails)
+        return reg.fails;
+    reg.registered++;
+    reg.fd = fd;
+    reg.events = events;
+    reg.for_libxl = for_libxl;
+    *for_app_out = &reg;
+    return 0;
+}
+
+static int hook_modify(void *user, int fd, void **for_app_update, short events)
+{
+    (void)user, (void)fd, (void)for_app_update;
+    reg.events = events;
+    return 0;
+}
+
+static void hook_deregister(void *user, int fd, void *for_app)
+{
+    (void)user, (void)for_app;
+    assert_int_equal(fd, reg.fd);
+    reg.deregistered++;
+}
+
+static void a_main_loop_with_hooks_sees_one_registration_for_all_children(void **state)
+{
+    static const libxl_osevent_hooks os_hooks = { .fd_register = hook_register,
+                                                  .fd_modify = hook_modify,
+                                                  .fd_deregister = hook_deregister };
+    const libxl_childproc_hooks *modes[] = { NULL, &with_callback, &selective };
+    struct kid kids[3];
+    struct pollfd p;
+    int i, m;
+
+    (void)state;
+    libxl_osevent_register_hooks(ctx, &os_hooks, NULL);
+    for (m = 0; m < 3; m++) {
+        setmode(modes[m]);
+        memset(&reg, 0, sizeof(reg));
+        for (i = 0; i < 3; i++)
+            fork_kid(ctx, &kids[i], i);
+        assert_int_equal(reg.registered, 1);
+        for (i = 0; i < 3; i++)
+            wait_until_dead_but_unreaped(kids[i].pid);
+        while (!reg.deregistered) {
+            p = (struct pollfd){ .fd = reg.fd, .events = reg.events };
+            assert_int_equal(poll(&p, 1, 10000), 1);
+            libxl_osevent_occurred_fd(ctx, reg.for_libxl, reg.fd, reg.events, p.revents);
+        }
+        for (i = 0; i < 3; i++)
+            assert_int_equal(kids[i].deaths, 1);
+        assert_int_equal(reg.registered, 1);
+        assert_int_equal(reg.deregistered, 1);
+    }
+    reg.fails = 17;                                     /* not a pid */
+    assert_int_equal(try_kid(ctx, &kids[0], -1), ERROR_OSEVENT_REG_FAIL);
+    reg.fails = ERROR_OSEVENT_REG_FAIL;
+    assert_int_equal(try_kid(ctx, &kids[0], -1), ERROR_OSEVENT_REG_FAIL);
+    assert_no_children();
+    setmode(&always);
+    assert_int_equal(disasters, 1);
+    assert_ptr_equal(sigchld_handler(), SIG_DFL);
+    setmode(NULL);
+}
+
 /* ---------- what fails ---------- */
 
 /* From here on the lowest number that is free is `n`. */
@@ -673,6 +749,7 @@ int main(void)
         KIDS_TEST(t15_the_handler_preserves_errno_and_does_not_block_when_its_eventfd_is_full),
         KIDS_TEST(t15_the_handler_may_interrupt_changes_to_its_list_and_writes_to_no_others_fd),
         KIDS_TEST(t15_a_context_may_go_while_another_keeps_children_and_handler),
+        KIDS_TEST(a_main_loop_with_hooks_sees_one_registration_for_all_children),
         KIDS_TEST(b4_a_child_that_cannot_be_watched_is_not_left_alive),
         KIDS_TEST(b8_out_of_memory_anywhere_means_no_child),
         KIDS_TEST(the_end_of_a_child_is_said_in_words),
