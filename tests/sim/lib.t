@@ -30,7 +30,10 @@ now() {         # now DOMID REASON WHAT: how it is shut down (-: it is not), and
     is "$(field "$1" shutdown) $(field "$1" logdirty) $(field "$1" pauses) $(field "$1" pins)" "$2 0 0 0" "$3"
 }
 
-settled() {     # no worker is left, and the domain runs
+# Domain D had taken note of a request to suspend when its operation ended, so it may suspend late; then moatd
+# resumes it.  settled D RESUMES: that is over ($2: how often it was resumed before), and no worker is left.
+settled() {
+    wait_until 4 sh -c ". '$TOP/tests/sim/lib.sh'; [ \"\$(field $1 resumes)\" != $2 ]"
     wait_until 15 sh -c ". '$TOP/tests/sim/lib.sh'; [ -z \"\$(pids_of worker)\" ] && [ \"\$(field $1 shutdown)\" = - ]"
 }
 
@@ -121,13 +124,12 @@ rm -f $home/*
 # ---- abort
 
 simctl set 1 suspend-ms=900
+resumes=$(field 1 resumes)
 run admind suspend 1 $home/x.img abort=300
 tells 1 "abort while the guest suspends" '^abort rc=0' '^callback rc=-22'
 is "$(printf '%s\n' "$out" | grep -c '^callback')" 1 "an abort is told once"
-settled 1
+settled 1 "$resumes"
 ok $? "abort: the domain goes on, no worker is left"
-sleep 1
-settled 1
 now 1 - "abort: nothing of ours is left on it, also when it had acknowledged and suspends late"
 simctl set 1 suspend-ms=5
 simctl behave 1 ignore
@@ -147,7 +149,7 @@ said 10 '^event domain_shutdown domid=1 for_user=4711 reason=2'
 ok $? "a watch tells that the domain is suspended"
 run admind resume 1
 simctl shutdown 2 3
-run admind watch 2 seconds=2
+run admind watch 2 seconds=4
 tells 0 "a domain that has crashed already" '^event domain_shutdown domid=2 for_user=4711 reason=3' 'not finished'
 simctl destroy 1
 ends
@@ -161,9 +163,9 @@ tells 0 "a domain that is gone already" '^watch rc=0' '^event domain_death domid
 simctl create name=web,domid=3,type=pvh,mem=16,sum=1
 for role in parent warden supervisor; do
     simctl set 3 suspend-ms=900
+    resumes=$(field 3 resumes)
     start admind suspend 3 $home/$role.img
-    wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ -n \"\$(pids_of worker)\" ]"
-    sleep 0.2
+    said 10 '^progress'
     # shellcheck disable=SC2046  # pids
     kill -9 $(pids_of $role)
     ends
@@ -171,7 +173,7 @@ for role in parent warden supervisor; do
     [ $role != supervisor ] || start_moatd
     wait_moatd
     ok $? "moatd serves again after kill -9 of $role"
-    settled 3
+    settled 3 "$resumes"
     now 3 - "kill -9 of $role: the domain goes on"
     simctl set 3 suspend-ms=5
 done
