@@ -202,9 +202,9 @@ typedef struct libxl_childproc_hooks {
  * the context has no children, else nothing changes (which is logged).
  *
  * Where the library handles SIGCHLD, the application must have it at SIG_DFL or SIG_IGN; it gets
- * that back afterwards.  If it has a handler of its own, that stays, forks fail with ERROR_FAIL, and
- * setmode to _libxl_always is a disaster.  (A SIGCHLD that is ignored is handled while there are
- * children in all modes but _mainloop: the kernel would keep no status.)
+ * that back afterwards.  If it has a handler of its own, that stays, forks fail with ERROR_FAIL,
+ * and setmode to _libxl_always is a disaster.  (A SIGCHLD that is ignored is handled while there
+ * are children in all modes but _mainloop: the kernel would keep no status.)
  */
 void libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *hooks, void *user);
 /* The application has waited for this child, with this status.  0: it was this context's, and its

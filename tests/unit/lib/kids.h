@@ -39,7 +39,7 @@ static inline void kid_main(int status)
     _exit(status);
 }
 
-/* A child that exits with `status`, at once or (-1) when it is killed.  Returns its pid or an rc. */
+/* A child that exits with `status`, at once or (-1) when it is killed.  Its pid or an rc. */
 static inline pid_t try_kid(libxl_ctx *c, struct kid *k, int status)
 {
     *k = (struct kid){ .status = -1 };
@@ -97,11 +97,9 @@ static inline void loop_until(libxl_ctx *c, const int *done, int want)
 /* Turns in which nothing must happen. */
 static inline void loop_for(libxl_ctx *c, int turns)
 {
-    const int never = 0;
     struct pollfd fds[POLLED_MAX];
     int nfds, timeout;
 
-    (void)never;
     while (turns--) {
         nfds = POLLED_MAX;
         timeout = 5;

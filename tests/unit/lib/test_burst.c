@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /*
- * T15: a thousand children die at one moment; two contexts, each with a thread of its own, tell each
- * death exactly once, whoever owns SIGCHLD.  ROUNDS_BURST (3) rounds of each; SEED makes a run
+ * T15: a thousand children die at one moment; two contexts, each with a thread of its own, tell
+ * each death exactly once, whoever owns SIGCHLD.  ROUNDS_BURST (3) rounds of each; SEED makes a run
  * repeat its choices.
  */
 #include "tests/unit/lib/kids.h"

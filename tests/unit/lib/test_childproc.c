@@ -58,7 +58,7 @@ static void a_child_of_the_applications_is_told_once_unlocked_with_its_status(vo
     assert_int_equal(k.deaths + killed.deaths, 2);
 }
 
-static void t19_children_need_one_registration_however_many_and_none_when_they_are_gone(void **state)
+static void t19_children_need_one_registration_and_none_when_they_are_gone(void **state)
 {
     static struct kid kids[200];
     int i, fds = count_fds();
@@ -294,7 +294,7 @@ static void mainloop_waits_for_nothing_by_itself_and_believes_what_it_is_told(vo
     assert_int_equal(b.status, 12 << 8);
 }
 
-static void sigchld_occurred_leaves_a_child_alone_that_was_reaped_but_not_yet_said_to_be(void **state)
+static void sigchld_occurred_leaves_alone_what_was_reaped_but_not_yet_said_to_be(void **state)
 {
     struct kid a, b;
     int status;
@@ -444,7 +444,7 @@ static void fork_replacement_forks_in_every_mode(void **state)
 
 /* ---------- the handler ---------- */
 
-static void t15_the_handler_preserves_errno_and_does_not_block_when_its_eventfd_is_full(void **state)
+static void t15_the_handler_preserves_errno_and_does_not_block_on_a_full_eventfd(void **state)
 {
     const uint64_t most = UINT64_MAX - 1;
     struct kid k;
@@ -477,7 +477,7 @@ static void *hammer_sigchld(void *arg)
 
 /* Handlers run on any thread while the list of users changes; an eventfd that was given up and
  * opened again for something else is not written to. */
-static void t15_the_handler_may_interrupt_changes_to_its_list_and_writes_to_no_others_fd(void **state)
+static void t15_the_handler_may_interrupt_changes_to_its_list_of_users(void **state)
 {
     libxl_ctx *other;
     pthread_t t;
@@ -730,7 +730,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIDS_TEST(a_child_of_the_applications_is_told_once_unlocked_with_its_status),
-        KIDS_TEST(t19_children_need_one_registration_however_many_and_none_when_they_are_gone),
+        KIDS_TEST(t19_children_need_one_registration_and_none_when_they_are_gone),
         KIDS_TEST(by_default_neither_sigchld_nor_strangers_are_touched),
         KIDS_TEST(a_status_that_somebody_else_took_is_a_disaster_but_not_silence),
         KIDS_TEST(sigchld_ignored_is_handled_while_there_are_children_and_ignored_again),
@@ -740,14 +740,14 @@ int main(void)
         KIDS_TEST(always_reaps_strangers_with_no_children_of_its_own_and_the_dead_of_before),
         KIDS_TEST(contexts_that_wait_for_all_do_not_eat_each_others_children),
         KIDS_TEST(mainloop_waits_for_nothing_by_itself_and_believes_what_it_is_told),
-        KIDS_TEST(sigchld_occurred_leaves_a_child_alone_that_was_reaped_but_not_yet_said_to_be),
+        KIDS_TEST(sigchld_occurred_leaves_alone_what_was_reaped_but_not_yet_said_to_be),
         KIDS_TEST(
             a_child_that_is_reaped_before_its_fork_returns_is_told_when_the_mainloop_says_so),
         KIDS_TEST(setmode_with_children_or_with_an_unknown_owner_changes_nothing),
         KIDS_TEST(a_handler_of_the_applications_is_never_replaced),
         KIDS_TEST(fork_replacement_forks_in_every_mode),
-        KIDS_TEST(t15_the_handler_preserves_errno_and_does_not_block_when_its_eventfd_is_full),
-        KIDS_TEST(t15_the_handler_may_interrupt_changes_to_its_list_and_writes_to_no_others_fd),
+        KIDS_TEST(t15_the_handler_preserves_errno_and_does_not_block_on_a_full_eventfd),
+        KIDS_TEST(t15_the_handler_may_interrupt_changes_to_its_list_of_users),
         KIDS_TEST(t15_a_context_may_go_while_another_keeps_children_and_handler),
         KIDS_TEST(a_main_loop_with_hooks_sees_one_registration_for_all_children),
         KIDS_TEST(b4_a_child_that_cannot_be_watched_is_not_left_alive),
