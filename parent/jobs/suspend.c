@@ -105,6 +105,10 @@ void suspend_allowed(libxl__egc *egc, struct job *j, int rc)
 
     if (j->state != JOB_SUSPENDING || j->cause)
         return;
+    if (rc == ERROR_INVAL) {    /* the warden has not executed anything for this worker yet */
+        job_fail(egc, j, CAUSE_PROTOCOL, "it wants the guest suspended before it has looked at it");
+        return;
+    }
     if (rc) {
         job_fail(egc, j, CAUSE_INTERNAL, "the warden could not prepare the suspend");
         return;

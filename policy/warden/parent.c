@@ -12,10 +12,11 @@
 #include <string.h>
 
 #define FAIL (-3)               /* libxl's ERROR_FAIL */
+#define INVAL (-6)              /* libxl's ERROR_INVAL: the question was out of place */
 
 static void refuse(struct job *j, const struct ipc_frame *f)
 {
-    struct msg_SUSPEND_OK suspend = {.rc = FAIL};
+    struct msg_SUSPEND_OK suspend = {.rc = INVAL};
     struct msg_STATE_IS state = {.state = DOMAIN_GONE};
     struct msg_VERDICT verdict = {.rc = FAIL, .message = "not legal in the job's state"};
     struct msg_ENDED ended = {.rc = FAIL, .message = "not legal in the job's state"};

@@ -322,7 +322,7 @@ const struct attack attacks_frames[] = {
     {"hello-twice", hello_twice, 0, LOCKED | RAW, "protocol", NULL, "a second HELLO ends the job"},
     {"suspend-before-hello", suspend_early, 0, EARLY, "protocol", NULL,
      "SUSPEND_GUEST before HELLO ends the job"},
-    {"suspend-at-once", suspend_at_once, 0, LOCKED, "internal/job state", NULL,
+    {"suspend-at-once", suspend_at_once, 0, LOCKED, "protocol/job state", NULL,
      "SUSPEND_GUEST before any hypercall is refused"},
     {"suspend-twice", suspend_twice, 0, LOCKED, "protocol", NULL,
      "a second SUSPEND_GUEST before the answer ends the job"},

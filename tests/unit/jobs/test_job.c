@@ -362,6 +362,18 @@ static void test_guest_that_ignores_the_request_is_named(void **state)
     fails_with(CAUSE_GUEST_IGNORED, true);
 }
 
+static void test_suspend_that_is_out_of_place_is_the_workers_fault(void **state)
+{
+    struct msg_SUSPEND s;
+    struct msg_SUSPEND_OK ok = {.rc = ERROR_INVAL};
+
+    to_running();
+    say(&worker, MSG_SUSPEND_GUEST, NULL);
+    expect(&warden, MSG_SUSPEND, &s);
+    say(&warden, MSG_SUSPEND_OK, &ok);
+    fails_with(CAUSE_PROTOCOL, true);
+}
+
 static void test_deadline_of_the_operation(void **state)
 {
     struct msg_STARTED started;
@@ -656,6 +668,7 @@ int main(void)
         T(test_a_commit_that_came_too_late_does_not_hide_the_end),
         cmocka_unit_test_setup_teardown(test_no_commit_in_time_abandons, setup_short_commit,
                                         teardown),
+        T(test_suspend_that_is_out_of_place_is_the_workers_fault),
         cmocka_unit_test_setup_teardown(test_guest_that_ignores_the_request_is_named,
                                         setup_short_suspend, teardown),
         cmocka_unit_test_setup_teardown(test_deadline_of_the_operation, setup_short_deadline,

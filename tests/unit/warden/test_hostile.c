@@ -482,7 +482,7 @@ static void test_suspend_twice(void **state)
     t.got_ok = false;
     par_send(MSG_SUSPEND, t.number, NULL);
     assert_true(pump_until(&t.got_ok, 1000));
-    assert_int_equal(t.ok.rc, -3);
+    assert_int_equal(t.ok.rc, -6);
     assert_int_equal(count("rec act suspend"), 1);
 }
 
@@ -491,7 +491,7 @@ static void test_suspend_before_worker(void **state)
     begin(0);                       /* not one call of the worker yet */
     par_send(MSG_SUSPEND, t.number, NULL);
     assert_true(pump_until(&t.got_ok, 1000));
-    assert_int_equal(t.ok.rc, -3);
+    assert_int_equal(t.ok.rc, -6);
 }
 
 static void test_claims_a_suspended_guest(void **state)
