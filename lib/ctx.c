@@ -38,6 +38,7 @@ static const struct libxl__os_ops os_ops = {
     .fd_register = libxl__hooks_fd_register,
     .fd_modify = libxl__hooks_fd_modify,
     .fd_deregister = libxl__hooks_fd_deregister,
+    .fd_none = libxl__poller_idle,
     .time_register = libxl__hooks_time_register,
     .time_deregister = libxl__hooks_time_deregister,
     .first_timer = libxl__poller_first_timer,

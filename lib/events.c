@@ -111,6 +111,7 @@ int libxl_event_wait(libxl_ctx *ctx, libxl_event **event_r, uint64_t typemask,
         if (rc)
             break;
     }
+    libxl__poller_idle(ctx);
     libxl__ctx_unlock(ctx);
     libxl__poller_close(ctx, &poller);
     return rc;

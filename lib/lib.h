@@ -70,6 +70,7 @@ void libxl__api_disaster(void *user, libxl_event_type type, const char *msg, int
 void libxl__events_free(libxl_ctx *ctx);
 
 /* poller.c */
+void libxl__poller_idle(libxl_ctx *ctx);        /* perhaps: closes what nobody needs just now */
 void libxl__poller_first_timer(libxl_ctx *ctx);
 void libxl__poller_events(libxl_ctx *ctx);      /* one was queued */
 void libxl__poller_ao_wait(libxl_ctx *ctx, libxl__ao *ao);

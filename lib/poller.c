@@ -80,6 +80,15 @@ void libxl__poller_drain(struct libxl__poller *p)
     p->poked = false;
 }
 
+/* A ctx in which nothing is registered and nobody sleeps holds no descriptor. */
+void libxl__poller_idle(libxl_ctx *ctx)
+{
+    if (ctx->fds_used || !LIST_EMPTY(&libxl__api(ctx)->sleepers))
+        return;
+    libxl__care_close(ctx, ctx->epfd);
+    ctx->epfd = -1;
+}
+
 void libxl__poller_first_timer(libxl_ctx *ctx)
 {
     struct libxl__api *api = libxl__api(ctx);
@@ -159,6 +168,7 @@ void libxl__poller_ao_wait(libxl_ctx *ctx, libxl__ao *ao)
         libxl__ctx_lock(ctx);
     }
     ao->waiter = NULL;
+    libxl__poller_idle(ctx);
     libxl__poller_close(ctx, &poller);
 }
 

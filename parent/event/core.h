@@ -36,6 +36,8 @@ struct libxl__os_ops {
     int (*fd_register)(libxl_ctx *ctx, libxl__ev_fd *ev, int fd, short events);
     int (*fd_modify)(libxl_ctx *ctx, libxl__ev_fd *ev, short events);
     void (*fd_deregister)(libxl_ctx *ctx, libxl__ev_fd *ev);
+    /* That was the last one. */
+    void (*fd_none)(libxl_ctx *ctx);
     int (*time_register)(libxl_ctx *ctx, libxl__ev_time *ev);
     void (*time_deregister)(libxl_ctx *ctx, libxl__ev_time *ev);
     /* The first timer is now another one, and earlier. */

@@ -185,6 +185,8 @@ int libxl__ev_fd_register(libxl__gc *gc, libxl__ev_fd *ev, libxl__ev_fd_callback
     rc = slot_set_events(CTX, slot, ev, 0, events);
     if (rc) {
         slot_free_if_unused(CTX, slot);
+        if (CTX->os && !CTX->fds_used)
+            CTX->os->fd_none(CTX);
         goto out;
     }
     ev->fd = fd;
@@ -223,6 +225,8 @@ void libxl__ev_fd_deregister(libxl__gc *gc, libxl__ev_fd *ev)
         /* Asking for less fails only if the fd is gone: then there is nothing to take back. */
         (void)slot_watch(CTX, slot, slot_wanted(slot, NULL));
         slot_free_if_unused(CTX, slot);
+        if (CTX->os && !CTX->fds_used)
+            CTX->os->fd_none(CTX);
     }
     libxl__ev_fd_init(ev);
     CTX_UNLOCK;

@@ -2,8 +2,8 @@
 #ifndef TESTS_LIB_HARNESS_H
 #define TESTS_LIB_HARNESS_H
 
-/* A public ctx for each test, and sources of events registered from inside.  Whatever the test does,
- * its end must find no descriptor left over. */
+/* A public ctx for each test, and sources of events registered from inside.  Whatever the test
+ * does, its end must find no descriptor left over. */
 
 #include <setjmp.h>
 #include <stdarg.h>

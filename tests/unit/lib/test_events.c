@@ -261,7 +261,8 @@ static void end_told(libxl_ctx *c, int rc, void *for_callback)
     order[strlen(order)] = 'e';
 }
 
-static int op_with_progress(const libxl_asyncop_how *ao_how, const libxl_asyncprogress_how *from_app)
+static int op_with_progress(const libxl_asyncop_how *ao_how,
+                            const libxl_asyncprogress_how *from_app)
 {
     libxl_asyncprogress_how how;
     int i;

@@ -351,6 +351,119 @@ static void t9_of_two_threads_that_see_one_byte_one_is_called(void **state)
     close_source(&s);
 }
 
+/* ---------- progress that another thread is still telling (T12) ---------- */
+
+static struct {
+    pthread_t thread;
+    struct op *op;
+    int in_callback[2], go_on[2];                       /* pipes */
+    bool told;                                          /* guarded by the lock */
+} report;
+
+static void progress_blocks(libxl_ctx *c, libxl_event *event, void *for_callback)
+{
+    char x;
+
+    (void)for_callback;
+    libxl_event_free(c, event);
+    assert_int_equal(write(report.in_callback[1], "x", 1), 1);
+    assert_int_equal(read(report.go_on[0], &x, 1), 1);
+    libxl__ctx_lock(c);
+    report.told = true;
+    libxl__ctx_unlock(c);
+}
+
+static void *run_report(void *arg)
+{
+    const libxl_asyncprogress_how how = { .callback = progress_blocks };
+    libxl_event *event;
+
+    (void)arg;
+    EGC_INIT(ctx);
+    CTX_LOCK;
+    event = libxl__event_new(CTX, LIBXL_EVENT_TYPE_DOMAIN_DEATH, 7, 0);
+    assert_non_null(event);
+    assert_int_equal(libxl__ao_progress_report(egc, report.op->ao, &how, event), 0);
+    CTX_UNLOCK;
+    EGC_FREE;
+    return NULL;
+}
+
+static void report_start(struct op *op)
+{
+    char x;
+
+    memset(&report, 0, sizeof(report));
+    report.op = op;
+    assert_int_equal(pipe2(report.in_callback, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(report.go_on, O_CLOEXEC), 0);
+    assert_int_equal(pthread_create(&report.thread, NULL, run_report, NULL), 0);
+    assert_int_equal(read(report.in_callback[0], &x, 1), 1);
+}
+
+static void report_end(void)
+{
+    int i;
+
+    assert_int_equal(write(report.go_on[1], "x", 1), 1);
+    assert_int_equal(pthread_join(report.thread, NULL), 0);
+    for (i = 0; i < 2; i++) {
+        close(report.in_callback[i]);
+        close(report.go_on[i]);
+    }
+}
+
+static void t12_the_end_waits_for_progress_that_another_thread_is_telling(void **state)
+{
+    struct op op;
+    libxl_asyncop_how how = { .callback = op_told, .u.for_callback = &op };
+
+    (void)state;
+    op_open(&op);
+    assert_int_equal(op_run(&op, -1, &how), 0);
+    report_start(&op);
+    feed(&op.src);
+    poll_turn(1000);                                    /* complete, and not told */
+    assert_int_equal(libxl_ao_abort(ctx, &how), ERROR_NOTFOUND);
+    assert_int_equal(op.told, 0);
+    report_end();                                       /* that thread tells it */
+    assert_true(report.told);
+    assert_int_equal(op.told, 1);
+    op_close(&op);
+}
+
+static void *run_sync_after_report(void *arg)
+{
+    struct waiter *w = arg;
+
+    w->rc = op_run(w->op, -1, NULL);
+    libxl__ctx_lock(ctx);
+    w->ready = report.told;
+    libxl__ctx_unlock(ctx);
+    return NULL;
+}
+
+static void t12_a_synchronous_operation_waits_for_progress_too(void **state)
+{
+    struct waiter w = { .ms = -1 };
+    struct op op;
+
+    (void)state;
+    op_open(&op);
+    w.op = &op;
+    start(&w, run_sync_after_report);
+    until_sleeping(1);
+    report_start(&op);
+    feed(&op.src);
+    sleep_ms(SETTLE_MS);                                /* time to return too early */
+    until_sleeping(1);
+    report_end();
+    finish(&w);
+    assert_int_equal(w.rc, 0);
+    assert_int_equal(w.ready, 1);
+    op_close(&op);
+}
+
 /* ---------- everything at once ---------- */
 
 #define ROUNDS 200
@@ -427,6 +540,8 @@ int main(void)
         THREAD_TEST(t10_an_application_in_poll_is_poked_when_an_fd_is_added),
         THREAD_TEST(t10_an_application_in_poll_is_poked_when_an_event_is_queued),
         THREAD_TEST(t9_of_two_threads_that_see_one_byte_one_is_called),
+        THREAD_TEST(t12_the_end_waits_for_progress_that_another_thread_is_telling),
+        THREAD_TEST(t12_a_synchronous_operation_waits_for_progress_too),
         THREAD_TEST(many_threads_do_everything_in_one_ctx),
     };
 
