@@ -110,17 +110,14 @@ static void event_wait_that_cannot_wait_says_so(void **state)
 static void without_a_free_descriptor_a_synchronous_operation_still_ends(void **state)
 {
     struct rlimit old, none;
+    struct source s;
     struct waiter w;
 
     (void)state;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-    start(&w);                                          /* its pipe comes first */
-    feed(&w.op.src);
-    finish(&w);
-    assert_int_equal(w.rc, 0);
-
+    open_source(&s, POLLIN);                            /* so the ctx has its epoll descriptor */
     op_open(&w.op);
-    none = (struct rlimit){ .rlim_cur = (rlim_t)w.op.src.w + 1, .rlim_max = old.rlim_max };
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){ .rlim_cur = 3, .rlim_max = old.rlim_max };
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     assert_int_equal(pthread_create(&w.thread, NULL, run_sync, &w), 0);
     while (libxl_ao_abort(ctx, NULL))                   /* nobody can wake it for this */
@@ -129,6 +126,7 @@ static void without_a_free_descriptor_a_synchronous_operation_still_ends(void **
     assert_int_equal(w.rc, ERROR_ABORTED);
     assert_non_null(strstr(last_log, "no descriptor"));
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    close_source(&s);
 }
 
 static void beforepoll_without_a_free_descriptor_fails_and_recovers(void **state)
