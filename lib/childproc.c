@@ -354,13 +354,25 @@ out:
     EGC_FREE;
 }
 
+/* libxl asserts it.  In the other modes the library waits itself, so the caller is mistaken about
+ * something; a status is not taken from him. */
+static bool told_by_mainloop(libxl_ctx *ctx, const char *call)
+{
+    if (!waits(ctx))
+        return true;
+    libxl__log(ctx, LIBXL__LOG_CRITICAL, 0, "%s is for libxl_sigchld_owner_mainloop only: nothing "
+               "is done", call);
+    return false;
+}
+
 int libxl_childproc_reaped(libxl_ctx *ctx, pid_t pid, int status)
 {
-    struct libxl__child *rec;
+    struct libxl__child *rec = NULL;
 
     EGC_INIT(ctx);
     CTX_LOCK;
-    rec = libxl__child_find(CTX, pid);
+    if (told_by_mainloop(CTX, "childproc_reaped"))
+        rec = libxl__child_find(CTX, pid);
     if (rec)
         libxl__child_dead(egc, rec, status);
     CTX_UNLOCK;
@@ -372,7 +384,8 @@ void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
 {
     EGC_INIT(ctx);
     CTX_LOCK;
-    libxl__child_reap_own(egc);
+    if (told_by_mainloop(CTX, "childproc_sigchld_occurred"))
+        libxl__child_reap_own(egc);
     CTX_UNLOCK;
     EGC_FREE;
 }

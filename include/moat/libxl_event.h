@@ -170,7 +170,7 @@ void libxl_osevent_occurred_timeout(libxl_ctx *ctx, void *for_libxl);
 /*
  * Who waits for children and may handle SIGCHLD.  The context's own children (moat_child_fork) are
  * told exactly once in every mode; any number of contexts may have children, in any mixture of
- * modes.
+ * modes, but _mainloop does not go with one that waits for every child of the process.
  */
 typedef enum libxl_sigchld_owner {
     /* The library waits for its own children; SIGCHLD and other children are left alone.  With a
@@ -208,10 +208,10 @@ typedef struct libxl_childproc_hooks {
  */
 void libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *hooks, void *user);
 /* The application has waited for this child, with this status.  0: it was this context's, and its
- * death has been told; else ERROR_UNKNOWN_CHILD.  For _mainloop. */
+ * death has been told; else ERROR_UNKNOWN_CHILD.  For _mainloop only. */
 int libxl_childproc_reaped(libxl_ctx *ctx, pid_t pid, int status);
 /* The application had a SIGCHLD: the context waits for those of its own children that are dead, at
- * no cost for those that live.  For _mainloop; not from a signal handler. */
+ * no cost for those that live.  For _mainloop only; not from a signal handler. */
 void libxl_childproc_sigchld_occurred(libxl_ctx *ctx);
 
 /* In a child of fork(2) that goes on without exec, first of all: ends all contexts of the process,

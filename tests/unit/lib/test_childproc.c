@@ -294,6 +294,29 @@ static void mainloop_waits_for_nothing_by_itself_and_believes_what_it_is_told(vo
     assert_int_equal(b.status, 12 << 8);
 }
 
+static void what_is_for_the_mainloop_is_refused_in_other_modes(void **state)
+{
+    const libxl_childproc_hooks *modes[] = { NULL, &with_callback, &always, &selective };
+    struct kid k;
+    int i;
+
+    (void)state;
+    for (i = 0; i < 4; i++) {
+        setmode(modes[i]);
+        fork_kid(ctx, &k, 3);
+        wait_until_dead_but_unreaped(k.pid);
+        assert_int_equal(libxl_childproc_reaped(ctx, k.pid, 0), ERROR_UNKNOWN_CHILD);
+        assert_int_equal(last_log_level, XTL_CRITICAL);
+        last_log_level = 0;
+        libxl_childproc_sigchld_occurred(ctx);
+        assert_int_equal(last_log_level, XTL_CRITICAL);
+        assert_int_equal(k.deaths, 0);
+        loop_until(ctx, &k.deaths, 1);
+        assert_int_equal(k.status, 3 << 8);
+    }
+    setmode(NULL);
+}
+
 static void sigchld_occurred_leaves_alone_what_was_reaped_but_not_yet_said_to_be(void **state)
 {
     struct kid a, b;
@@ -665,7 +688,8 @@ static void b4_a_child_that_cannot_be_watched_is_not_left_alive(void **state)
         assert_int_equal(allowed, modes[i] == &with_callback ? 4 : modes[i] == &mainloop ? 2 : 3);
         kill(k.pid, SIGKILL);
         wait_until_dead_but_unreaped(k.pid);
-        libxl_childproc_sigchld_occurred(ctx);
+        if (modes[i] == &mainloop)
+            libxl_childproc_sigchld_occurred(ctx);
         loop_until(ctx, &k.deaths, 1);
         close_fillers();
     }
@@ -700,9 +724,10 @@ static void b8_out_of_memory_anywhere_means_no_child(void **state)
         allocs_left = 0;
         kill(k.pid, SIGKILL);
         wait_until_dead_but_unreaped(k.pid);
-        libxl_childproc_sigchld_occurred(ctx);
-        ctx->allocate = realloc;
+        if (modes[i] == &mainloop)
+            libxl_childproc_sigchld_occurred(ctx);
         loop_until(ctx, &k.deaths, 1);
+        ctx->allocate = realloc;
     }
     setmode(NULL);
 }
@@ -740,6 +765,7 @@ int main(void)
         KIDS_TEST(always_reaps_strangers_with_no_children_of_its_own_and_the_dead_of_before),
         KIDS_TEST(contexts_that_wait_for_all_do_not_eat_each_others_children),
         KIDS_TEST(mainloop_waits_for_nothing_by_itself_and_believes_what_it_is_told),
+        KIDS_TEST(what_is_for_the_mainloop_is_refused_in_other_modes),
         KIDS_TEST(sigchld_occurred_leaves_alone_what_was_reaped_but_not_yet_said_to_be),
         KIDS_TEST(
             a_child_that_is_reaped_before_its_fork_returns_is_told_when_the_mainloop_says_so),
