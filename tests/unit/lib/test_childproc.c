@@ -690,8 +690,8 @@ static void b4_a_child_that_cannot_be_watched_is_not_left_alive(void **state)
         wait_until_dead_but_unreaped(k.pid);
         if (modes[i] == &mainloop)
             libxl_childproc_sigchld_occurred(ctx);
+        close_fillers();                                /* what the loop opens may stay open */
         loop_until(ctx, &k.deaths, 1);
-        close_fillers();
     }
     setmode(NULL);
 }
