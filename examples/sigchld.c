@@ -16,7 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILDREN 32     /* so many at a time at most; a new one at each tick */
+#define CHILDREN 32     /* so many at a time at most */
+#define EVERY 3         /* ticks: then there is a new one */
 
 struct children {
     struct { pid_t pid; int status; } own[CHILDREN];    /* pid 0: free */
@@ -167,7 +168,7 @@ static int turn(struct save *s, struct children *c, struct ticker *t)
     unsigned ticks = t->count;
     int rc, r, timeout = ticker_due(t), nfds = 63;
 
-    if (t->count != ticks)
+    if (t->count != ticks && t->count % EVERY == 0)
         start_child(c);
     fds[0] = (struct pollfd){ .fd = signal_pipe[0], .events = POLLIN };
     gettimeofday(&now, NULL);
