@@ -33,6 +33,7 @@ part unit $mk check-unit
 part sim $mk check-sim
 part hostile $mk check-hostile
 part asan $mk -j2 check-asan
+part tsan $mk -j2 check-tsan
 part fuzz $mk -j2 fuzz SECS="$fuzz_seconds"
 part box $mk check-box
 echo "==== summary$report"
