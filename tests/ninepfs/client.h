@@ -83,3 +83,5 @@ struct p9c_attr {
 };
 int p9c_getattr(struct p9c *c, uint32_t fid, struct p9c_attr *a);
 
+
+#endif

@@ -30,6 +30,7 @@ struct p9_fid;
  * an act by it, the name is looked up again and compared with the node (p9_fs_link_check). */
 struct p9_link {
     uint32_t refs;                  /* under the fid table's lock */
+    struct p9_link *next_gone;      /* fid.c's, while it is being freed */
     struct p9_node *dir;
     char name[256];                 /* one component, terminated */
 };
@@ -77,7 +78,8 @@ struct p9_fid {
     struct p9_link *link;           /* NULL: the root */
     uint32_t refs;
     bool counted_open;
-    struct p9_fid *next;
+    struct p9_fid *next;            /* in its bucket, or in the list of free ones */
+    struct p9_fid *all_prev, *all_next;
 };
 
 #define P9_FID_DENSE   4096u        /* numbers below this are found by index: guests count from 0 */
@@ -89,6 +91,7 @@ struct p9_fids {
     struct p9_fid *dense[P9_FID_DENSE];
     struct p9_fid *bucket[P9_FID_BUCKETS];
     struct p9_fid *free;
+    struct p9_fid *all;             /* every one that exists: a rename looks at them */
     uint32_t count, max;            /* fids that exist, in the table or only referred to */
     uint32_t opens, max_opens;      /* of these, open files and folders */
 };
@@ -104,13 +107,17 @@ void p9_fids_free(struct p9_fids *t);
  */
 int p9_fid_new(struct p9_fids *t, uint32_t num, struct p9_node *node, struct p9_link *link,
                struct p9_fid **fid);
-/* A new one like `of`, not open: same number, node, link, uid. */
-int p9_fid_like(struct p9_fids *t, const struct p9_fid *of, uint32_t num, struct p9_fid **fid);
+/* A new one like `of`, not open: same node, link and uid, under the number num. */
+int p9_fid_like(struct p9_fids *t, struct p9_fid *of, uint32_t num, struct p9_fid **fid);
 /*
- * Room for one more open file or -EMFILE; to be asked before the kernel is asked to open.  The fid
- * then counts as open until its last reference, opened or not.
+ * Room for one more open file, or -EMFILE: asked before the kernel is asked to open.  What was
+ * granted goes back with p9_fids_open_cancel, or to a fid with p9_fid_opened, until its last
+ * reference.
  */
-int p9_fid_count_open(struct p9_fids *t, struct p9_fid *f);
+int p9_fids_open_room(struct p9_fids *t);
+void p9_fids_open_cancel(struct p9_fids *t);
+/* f, which is in no table yet, is now open: takes over fd. */
+void p9_fid_opened(struct p9_fids *t, struct p9_fid *f, int fd, enum p9_fid_kind kind, int flags);
 
 /* Puts f into the table (which takes a reference of its own); -EBADF if the number is in use or
  * is NOFID. */

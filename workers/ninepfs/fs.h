@@ -48,8 +48,10 @@ struct p9_model {
     bool dirent_type_differs;
 };
 
-/* The node that `name` (one checked component) is in dir.  The host's type stands in (*n)->type. */
-int p9_fs_lookup(struct p9_server *s, struct p9_node *dir, const char *name, struct p9_node **n);
+/* The node that `name` (one checked component) is in dir.  The host's type stands in (*n)->type; st
+ * (may be NULL) is what the guest sees. */
+int p9_fs_lookup(struct p9_server *s, struct p9_node *dir, const char *name, struct p9_node **n,
+                 struct stat *st);
 /* The same, without keeping it: what fstatat says, no link followed. */
 int p9_fs_stat_at(struct p9_server *s, struct p9_node *dir, const char *name, struct stat *st);
 /* An O_PATH descriptor of the same file as fd. */

@@ -22,6 +22,7 @@
 #include "workers/ninepfs/wire.h"
 
 #define P9_MAX_RINGS 8u
+#define P9_FLUSHED_MAX 256u         /* then the oldest is forgotten */
 #define P9_DATA_MAX  65536u         /* a folder's or an xattr's bytes in one reply */
 
 enum p9_dialect {
@@ -34,7 +35,7 @@ enum p9_dialect {
 struct p9_config {
     int root_fd;                    /* the export, O_PATH or readable; borrowed */
     int proc_fd;                    /* /proc/self/fd of this process, O_PATH; borrowed.  The
-                                     * working folder is the same one, for calls with no *at form. */
+                                     * working folder too, for calls without an at form. */
     bool read_only;
     const struct p9_model *model;   /* NULL: security model "none" */
     const struct p9_limits *limits; /* NULL: no max-space, no max-files */
@@ -107,14 +108,18 @@ struct p9_req {
     bool dropped;                   /* nobody waits for its reply any more */
     uint16_t active_tag;
     uint8_t active_type;
-    uint32_t flush_count;           /* requests that are flushed before they were read */
-    struct { uint16_t tag; uint32_t upto; } flushed[64];
+    uint64_t seq;                   /* counts requests */
+    uint32_t nflushed;
+    struct p9_flushed {             /* Tflush came before this ring has read the request: */
+        uint16_t tag;               /* the first one of this tag */
+        uint32_t upto;              /* before this index is not done */
+    } flushed[P9_FLUSHED_MAX];
 
     /* counted by the thread, read by anyone */
     _Atomic uint64_t ops, bytes_in, bytes_out, errors;
 
     uint8_t body[P9_BODY_MAX];
-    uint8_t reply[P9_BODY_MAX];
+    uint8_t reply[P9_BODY_MAX];     /* header, then wr's bytes */
     uint8_t data[P9_DATA_MAX] __attribute__((aligned(8)));    /* for whom builds large replies */
     uint8_t scratch[P9_DATA_MAX] __attribute__((aligned(8))); /* getdents64 and the like */
 };
@@ -136,7 +141,7 @@ struct p9_server {
     pthread_cond_t changed;         /* a request ended, a session began, stop */
     bool resetting;                 /* a Tversion waits for the other rings, or is being done */
     bool stopping;
-    _Atomic bool said;              /* a ring's error was reported */
+    unsigned int waiters;           /* threads that wait for a request's end */
     void *limits_state;             /* of cfg.limits */
 };
 
@@ -147,12 +152,19 @@ struct p9_server {
 int p9_server_init(struct p9_server *s, const struct p9_config *cfg);
 /* Before p9_server_start.  Arguments as for p9_ring_init.  Returns the ring's number or -errno. */
 int p9_server_add_ring(struct p9_server *s, struct p9_ring_intf *intf, void *data,
-                       unsigned int order, const struct p9_ring_ops *ops, int event_fd, int notify_fd);
+                       unsigned int order, const struct p9_ring_ops *ops, int event_fd,
+                       int notify_fd);
 int p9_server_start(struct p9_server *s);
 /* From any thread; does not wait.  A thread that sits in a slow system call ends after it. */
 void p9_server_stop(struct p9_server *s);
 /* Waits for the threads, closes every fid. */
 void p9_server_free(struct p9_server *s);
+
+/* The life of a request, in session.c.  Begin: 0; 1: it was flushed, drop it; 2: stop. */
+int p9_session_begin(struct p9_req *q);
+void p9_session_end(struct p9_req *q);
+int p9_op_version(struct p9_req *q);
+int p9_op_flush(struct p9_req *q);
 
 /* Does what is queued now, without sleeping for more, and rings the bell once.  The number of
  * requests done; 0: nothing (whole) was there; -errno: the ring cannot go on.  For the ring's
