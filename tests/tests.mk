@@ -17,6 +17,7 @@ unit_bin   := $(patsubst tests/unit/%.c,$(B)/tests/%,$(unit_c))
 UNIT_LIBS   = $(shell $(PKG) --libs cmocka xenstore inih libcap-ng json-c libsodium)
 # What an area links besides: objects that are in no archive, libraries.
 unit_more_workers     = $(B)/libworker.a
+unit_more_ninepfs     = $(call obj,tests/ninepfs/client.c) $(B)/libninepfs.a
 unit_libs_workers     = $(XENGUEST_LIBS)
 unit_more_lib         = $(B)/libapi.a
 unit_libs_lib         = $(shell $(PKG) --libs xentoollog) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
@@ -63,11 +64,11 @@ check-asan:
 san-unit: $(filter-out $(B)/tests/sandbox/% $(B)/tests/launch/%,$(unit_bin))
 	@tests/run-unit.sh $^
 
-# The event core and the library's public face again with TSan: data races, lock order.
+# The event core, the library's public face and the 9pfs server again with TSan: data races, lock order.
 .PHONY: check-tsan tsan-unit
 check-tsan:
 	$(MAKE) --no-print-directory SAN=thread tsan-unit
-tsan-unit: $(filter $(B)/tests/event/% $(B)/tests/lib/%,$(unit_bin))
+tsan-unit: $(filter $(B)/tests/event/% $(B)/tests/lib/% $(B)/tests/ninepfs/%,$(unit_bin))
 	@tests/run-unit.sh $^
 
 # ---- fuzzing: clang's libFuzzer over everything that reads what others wrote

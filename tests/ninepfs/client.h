@@ -18,6 +18,7 @@ struct p9c_ring {
     uint8_t *in, *out;
     uint32_t size;
     int to_server, to_us;           /* eventfds */
+    size_t map_len;
     uint32_t in_cons, out_prod;     /* ours */
 };
 
@@ -29,18 +30,23 @@ struct p9c {
     unsigned int nrings;
     int running;
     uint16_t tag;
+    uint32_t msize;                 /* of the last Rversion */
+    uint32_t start_index;
     int timeout_ms;                 /* of a wait for a reply; 10000 */
     /* the request being built, the last reply */
     uint8_t t[1 << 20], r[1 << 20];
     struct p9_wr wr;
     uint32_t r_len;
-    int ended[P9_MAX_RINGS];        /* rc + 1 of a ring that ended by itself */
+    int ended[P9_MAX_RINGS];        /* 0: alive; 1: was stopped; -errno: could not go on */
 };
 
 /* A server of a new empty folder, with that many rings of 1 << order pages.  cfg may be NULL;
  * its root_fd and proc_fd are filled in.  Threads run unless the caller wants to call p9_serve()
  * himself (threads 0). */
 struct p9c *p9c_start(const struct p9_config *cfg, unsigned int nrings, unsigned int order, int threads);
+/* The same, with all indices at `index`: to wrap early. */
+struct p9c *p9c_start_at(const struct p9_config *cfg, unsigned int nrings, unsigned int order,
+                         int threads, uint32_t index);
 /* Stops it, removes the folder. */
 void p9c_stop(struct p9c *c);
 
@@ -52,6 +58,9 @@ void p9c_ring_bell(struct p9c_ring *r);
 /* Waits for one whole reply; its length, or -ETIMEDOUT, -EPROTO (a size that cannot be). */
 int p9c_get(struct p9c *c, unsigned int ring, void *buf, uint32_t max);
 
+/* Says that we consumed: for a server that waits for room in `in`. */
+void p9c_bell_consumed(struct p9c_ring *r);
+
 /* ---------- calls; the request is sent on ring `ring`, its tag is c->tag (which counts up) */
 /* Begins a T-message; fields follow with p9_wr*(&c->wr, ..). */
 void p9c_begin(struct p9c *c, uint8_t type);
@@ -61,6 +70,9 @@ uint16_t p9c_send(struct p9c *c, unsigned int ring);
 /* Sends, waits.  0, with rd at the reply's fields; -errno of an error reply (Rlerror's or
  * Rerror's); -EPROTO for a reply with another tag or number. */
 int p9c_call(struct p9c *c, unsigned int ring, struct p9_rd *rd);
+
+/* What the reply in c->r[0..r_len) to a request of that number and tag says; as p9c_call. */
+int p9c_result(struct p9c *c, uint8_t type, uint16_t tag, struct p9_rd *rd);
 
 /* ---------- whole requests on ring 0: 0 or -errno */
 int p9c_version(struct p9c *c, const char *dialect, uint32_t msize);     /* checks the answer's word */
