@@ -168,7 +168,7 @@ static int turn(struct save *s, struct children *c, struct ticker *t)
     unsigned ticks = t->count;
     int rc, r, timeout = ticker_due(t), nfds = 63;
 
-    if (t->count != ticks && t->count % EVERY == 0)
+    if (t->count != ticks && t->count % EVERY == 1)
         start_child(c);
     fds[0] = (struct pollfd){ .fd = signal_pipe[0], .events = POLLIN };
     gettimeofday(&now, NULL);
