@@ -183,6 +183,16 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+int p9c_ended(struct p9c *c, unsigned int ring)
+{
+    return __atomic_load_n(&c->ended[ring], __ATOMIC_ACQUIRE);
+}
+
+uint32_t p9c_in_prod(const struct p9c_ring *r)
+{
+    return __atomic_load_n(&r->intf->in_prod, __ATOMIC_ACQUIRE);
+}
+
 /* Sleeps until the server rings, which may have been meanwhile.  False: too late. */
 static bool wait_bell(struct p9c *c, unsigned int ring, int64_t until)
 {
@@ -195,7 +205,7 @@ static bool wait_bell(struct p9c *c, unsigned int ring, int64_t until)
         int rc = p9_serve(c->server.ring[ring]);
 
         if (rc < 0) {
-            c->ended[ring] = rc;
+            __atomic_store_n(&c->ended[ring], rc, __ATOMIC_RELEASE);
             return false;
         }
         if (rc > 0)
@@ -214,7 +224,7 @@ int p9c_get(struct p9c *c, unsigned int ring, void *buf, uint32_t max)
     int64_t until = now_ms() + c->timeout_ms;
 
     for (;;) {
-        uint32_t queued = __atomic_load_n(&r->intf->in_prod, __ATOMIC_ACQUIRE) - r->in_cons;
+        uint32_t queued = p9c_in_prod(r) - r->in_cons;
         uint32_t size;
 
         if (queued > r->size || (queued && queued < P9_HDR))
@@ -229,10 +239,10 @@ int p9c_get(struct p9c *c, unsigned int ring, void *buf, uint32_t max)
             __atomic_store_n(&r->intf->in_cons, r->in_cons, __ATOMIC_RELEASE);
             return (int)size;
         }
-        if (__atomic_load_n(&c->ended[ring], __ATOMIC_ACQUIRE))
+        if (p9c_ended(c, ring))
             return -EPIPE;
         if (!wait_bell(c, ring, until))
-            return c->ended[ring] ? -EPIPE : -ETIMEDOUT;
+            return p9c_ended(c, ring) ? -EPIPE : -ETIMEDOUT;
     }
 }
 
@@ -266,7 +276,7 @@ uint16_t p9c_send(struct p9c *c, unsigned int ring)
 
     p9_poke32(c->t, (uint32_t)c->wr.len);
     while (p9c_room(r) < c->wr.len)
-        if (c->ended[ring] || !wait_bell(c, ring, until)) {
+        if (p9c_ended(c, ring) || !wait_bell(c, ring, until)) {
             errno = ETIMEDOUT;
             die("no room in the ring");
         }

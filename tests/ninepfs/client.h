@@ -37,7 +37,7 @@ struct p9c {
     uint8_t t[1 << 20], r[1 << 20];
     struct p9_wr wr;
     uint32_t r_len;
-    int ended[P9_MAX_RINGS];        /* 0: alive; 1: was stopped; -errno: could not go on */
+    int ended[P9_MAX_RINGS];        /* see p9c_ended */
 };
 
 /* A server of a new empty folder, with that many rings of 1 << order pages.  cfg may be NULL;
@@ -58,6 +58,9 @@ void p9c_ring_bell(struct p9c_ring *r);
 /* Waits for one whole reply; its length, or -ETIMEDOUT, -EPROTO (a size that cannot be). */
 int p9c_get(struct p9c *c, unsigned int ring, void *buf, uint32_t max);
 
+/* 0: the ring's thread lives; 1: it was stopped; -errno: it could not go on. */
+int p9c_ended(struct p9c *c, unsigned int ring);
+uint32_t p9c_in_prod(const struct p9c_ring *r);
 /* Says that we consumed: for a server that waits for room in `in`. */
 void p9c_bell_consumed(struct p9c_ring *r);
 

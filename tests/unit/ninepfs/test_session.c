@@ -41,13 +41,11 @@ static uint16_t block_ring_0(struct p9c *c)
     for (int i = 0; i < 26; i++)
         tag = send_getattr(c, 0);
     for (int i = 0; i < 5000; i++) {
-        uint32_t prod = __atomic_load_n(&c->ring[0].intf->in_prod, __ATOMIC_ACQUIRE);
-
-        if (prod - c->ring[0].in_cons == 25 * R_GETATTR)
+        if (p9c_in_prod(&c->ring[0]) - c->ring[0].in_cons == 25 * R_GETATTR)
             break;
         usleep(1000);
     }
-    assert_int_equal(c->ring[0].intf->in_prod - c->ring[0].in_cons, 25 * R_GETATTR);
+    assert_int_equal(p9c_in_prod(&c->ring[0]) - c->ring[0].in_cons, 25 * R_GETATTR);
     usleep(10000);
     return tag;
 }
@@ -323,7 +321,7 @@ static void *hammer(void *arg)
     for (int i = 0; i < 3000; i++) {
         uint8_t type = types[rand_r(&h->seed) % sizeof(types)];
         uint32_t fid = 1 + (uint32_t)rand_r(&h->seed) % 10, to = 1 + (uint32_t)rand_r(&h->seed) % 10;
-        char name[8];
+        char name[16];
         int n;
 
         snprintf(name, sizeof(name), "f%d", rand_r(&h->seed) % 5);
@@ -384,7 +382,7 @@ static void rings_share_fids_without_harm(void **state)
     void *rc;
 
     for (int i = 0; i < 5; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof(name), "f%d", i);
         host_file(c, name, "text");

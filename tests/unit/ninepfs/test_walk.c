@@ -259,7 +259,7 @@ static void fids_and_nodes_have_limits_of_their_own(void **state)
 {
     struct p9_config cfg = { .max_fids = 20, .max_nodes = 5 };
     struct p9c *c = start_l(&cfg, 1, 2);
-    char name[8];
+    char name[16];
     uint32_t i;
 
     for (i = 1; i < 40; i++)
