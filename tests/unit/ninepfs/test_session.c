@@ -59,6 +59,22 @@ static void drain_25(struct p9c *c)
     p9c_bell_consumed(&c->ring[0]);
 }
 
+/* Until n threads wait for the end of another one's request. */
+static void until_waiters(struct p9c *c, unsigned int n)
+{
+    unsigned int now = 0;
+
+    for (int i = 0; i < 5000; i++) {
+        pthread_mutex_lock(&c->server.lock);
+        now = c->server.waiters;
+        pthread_mutex_unlock(&c->server.lock);
+        if (now == n)
+            break;
+        usleep(1000);
+    }
+    assert_int_equal(now, n);
+}
+
 static bool quiet(struct p9c *c, unsigned int ring)
 {
     c->timeout_ms = 50;
@@ -131,7 +147,7 @@ static void a_flush_that_waits_is_dropped_by_its_own_flush(void **state)
     uint8_t type;
 
     first = send_flush(c, 1, old);
-    usleep(20000);
+    until_waiters(c, 1);
     second = send_flush(c, 2, first);
     assert_int_equal(next_tag(c, 2, &type), second);
     assert_true(quiet(c, 1));
@@ -195,11 +211,13 @@ static void a_new_session_drops_flushes_that_wait(void **state)
     uint8_t type;
 
     send_flush(c, 1, old);
-    usleep(20000);
+    until_waiters(c, 1);
     p9c_begin(c, P9_TVERSION);
     p9_wr32(&c->wr, 8192);
     p9c_str(c, "9P2000.L");
     p9c_send(c, 2);
+    assert_true(quiet(c, 1));
+    until_waiters(c, 1);            /* the Tversion alone */
     drain_25(c);
     assert_int_equal(next_tag(c, 0, &type), old);
     assert_int_not_equal(next_tag(c, 2, &type), 0);
@@ -214,14 +232,16 @@ static void stop_ends_every_kind_of_waiting(void **state)
         struct p9c *c = start_l(NULL, 3, 1);
         uint16_t old = block_ring_0(c);
 
-        if (kind == 1)
+        if (kind == 1) {
             send_flush(c, 1, old);
+            until_waiters(c, 1);
+        }
         if (kind == 2) {
             p9c_begin(c, P9_TVERSION);
             p9_wr32(&c->wr, 8192);
             p9c_str(c, "9P2000.L");
             p9c_send(c, 1);
-            usleep(20000);
+            until_waiters(c, 1);
             send_getattr(c, 2);     /* waits for the Tversion */
         }
         usleep(20000);
