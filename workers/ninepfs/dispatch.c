@@ -7,6 +7,8 @@ static const struct p9_op *const tables[] = {
     p9_ops_io,
     p9_ops_l,
     p9_ops_l2,
+    p9_ops_xattr,
+    p9_ops_lock,
 };
 
 p9_handler *p9_dispatch(uint8_t type, enum p9_dialect dialect)

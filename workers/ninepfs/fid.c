@@ -158,6 +158,7 @@ int p9_fid_new(struct p9_fids *t, uint32_t num, struct p9_node *node, struct p9_
         f->ops = NULL;
         f->priv = NULL;
         f->dir_pos = 0;
+        f->lock_uses = NULL;
         f->link = link;
         if (link)
             link->refs++;
@@ -315,6 +316,8 @@ void p9_fid_put(struct p9_server *s, struct p9_fid *f)
     if (!last)
         return;
 
+    if (f->kind == P9_FID_FILE)
+        p9_locks_fid_gone(s, f);
     if (f->ops && f->ops->release)
         f->ops->release(s, f);
     if (f->fd >= 0)

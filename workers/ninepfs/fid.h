@@ -24,6 +24,7 @@
 struct p9_server;
 struct p9_req;
 struct p9_fid;
+struct p9_lock_use;
 
 /* How a file was reached: for what the protocol does by fid and the kernel by name (Tremove,
  * Trename, Twstat, the name in a .u stat).  Shared by fids; never changes.  Only a hint: before
@@ -72,6 +73,7 @@ struct p9_fid {
      * with no other lock held.  It is the only lock that is held while the kernel reads a file
      * system. */
     pthread_mutex_t dir_lock;
+    struct p9_lock_use *lock_uses;  /* lock.c's, under its lock */
     uint64_t dir_pos;               /* where the next getdents64 goes on; under dir_lock */
 
     /* under the table's lock */

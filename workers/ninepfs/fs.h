@@ -42,6 +42,9 @@ struct p9_model {
     int64_t (*readlink)(struct p9_server *s, struct p9_node *n, char *buf, size_t max);
     int (*mknod)(struct p9_server *s, struct p9_node *dir, const char *name,
                  const struct stat *want);
+    /* Where ACLs are kept: what is put before the guest's name of one ("user.virtfs.").  NULL: the
+     * guest has none. */
+    const char *acl_prefix;
     /* Is this attribute the model's own, and hidden from the guest? */
     bool (*hides)(const char *xattr);
     /* Does readdir's type need a stat of each entry? */

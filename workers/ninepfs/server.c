@@ -66,6 +66,7 @@ int p9_server_init(struct p9_server *s, const struct p9_config *cfg)
     s->nodes.gone = node_gone;
     s->nodes.gone_arg = s;
     p9_fids_init(&s->fids, &s->nodes, s->cfg.max_fids, s->cfg.max_opens);
+    p9_locks_init(&s->locks);
     rc = open_root(s);
     if (rc)
         p9_server_free(s);
@@ -171,6 +172,7 @@ void p9_server_free(struct p9_server *s)
             pthread_join(s->ring[i]->thread, NULL);
     p9_fids_clunk_all(s);
     p9_node_put(&s->nodes, s->root);
+    p9_locks_free(&s->locks);
     p9_fids_free(&s->fids);
     p9_nodes_free(&s->nodes);
     for (unsigned int i = 0; i < s->nrings; i++)

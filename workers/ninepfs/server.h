@@ -17,6 +17,7 @@
 #include <sys/statfs.h>
 
 #include "workers/ninepfs/fid.h"
+#include "workers/ninepfs/lock.h"
 #include "workers/ninepfs/node.h"
 #include "workers/ninepfs/ring.h"
 #include "workers/ninepfs/wire.h"
@@ -129,6 +130,8 @@ struct p9_server {
     struct p9_node *root;
     struct p9_nodes nodes;
     struct p9_fids fids;
+    struct p9_locks locks;
+    _Atomic uint32_t xattr_bytes;   /* xattr.c: what its copies take */
     int stop_fd;                    /* an eventfd that every ring waits for */
     unsigned int nrings;
     struct p9_req *ring[P9_MAX_RINGS];
