@@ -114,7 +114,7 @@ static int check_fd(libxl__gc *gc, struct suspend *s)
 
     if (fstat(s->fd, &st)) {
         LOGE(ERROR, "%s: fd %d cannot be examined", s->what, s->fd);
-        return ERROR_INVAL;
+        return ERROR_FAIL;      /* as libxl */
     }
     if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode)) {
         LOG(ERROR, "%s: fd %d is neither a regular file nor a pipe", s->what, s->fd);
