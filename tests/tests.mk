@@ -27,6 +27,8 @@ unit_libs_cli         = -Wl,--wrap=openat,--wrap=renameat2,--wrap=linkat
 include tests/sim/sim.mk
 # Hostile peers, built for both hosts.
 include tests/hostile/hostile.mk
+# The comparison with libxenlight.
+include tests/conformance/conformance.mk
 
 define unit_area
 unit_help_$(1) := $$(call obj,$$(filter-out $$(unit_c),$$(wildcard tests/unit/$(1)/*.c)))
@@ -110,7 +112,7 @@ STAGE := build/stage
 stage: all
 	rm -rf $(STAGE)
 	$(MAKE) --no-print-directory install DESTDIR=$(STAGE) > /dev/null
-check-box: stage stage-examples hostile
+check-box: stage stage-examples hostile conformance
 	tests/box/fetch.sh
 	tests/box/check.sh $(T)
 box-shell: stage

@@ -68,6 +68,16 @@ box_overlay() {
     cp "$box_src/../sim/asks.py" "$tree/box/"
     hostile=${BOX_HOSTILE:-$top/build/hostile/save-box}
     [ ! -f "$hostile" ] || cp "$hostile" "$tree/box/hostile-save"
+    conformance=$top/build/conformance
+    if [ -d "$conformance" ]; then
+        for side in libxl moat; do
+            [ -d "$conformance/$side" ] || continue
+            mkdir -p "$tree/box/conformance/$side"
+            find "$conformance/$side" -maxdepth 1 -type f -exec cp {} "$tree/box/conformance/$side/" \;
+        done
+        cp "$top/tests/conformance/run.py" "$top/tests/conformance/differences.txt" "$top/doc/libxl.md" \
+            "$tree/box/conformance/"
+    fi
     echo "export MUST_WORK=${MUST_WORK:-0} ${BOX_ENV:-}" >"$tree/box/env"
 }
 
