@@ -11,11 +11,12 @@ static const struct p9_op *const tables[] = {
     p9_ops_lock,
 };
 
-p9_handler *p9_dispatch(uint8_t type, enum p9_dialect dialect)
+void p9_dispatch_init(struct p9_server *s)
 {
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct p9_op *op = tables[i]; op->type; op++)
-            if (op->type == type && (op->dialects & dialect))
-                return op->fn;
-    return NULL;
+            for (unsigned int dialect = P9_L; dialect <= P9_U; dialect++)
+                if (op->dialects & dialect)
+                    s->handler[dialect][op->type] = op->fn;
+    s->handler[P9_NONE][P9_TVERSION] = p9_op_version;
 }

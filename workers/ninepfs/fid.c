@@ -9,13 +9,13 @@
 
 #include "workers/ninepfs/server.h"
 
-int p9_fids_init(struct p9_fids *t, struct p9_nodes *nodes, uint32_t max, uint32_t max_opens)
+void p9_fids_init(struct p9_fids *t, struct p9_nodes *nodes, uint32_t max, uint32_t max_opens)
 {
     memset(t, 0, sizeof(*t));
     t->nodes = nodes;
     t->max = max;
     t->max_opens = max_opens;
-    return -pthread_mutex_init(&t->lock, NULL);
+    p9_mutex_init(&t->lock);
 }
 
 void p9_fids_free(struct p9_fids *t)

@@ -98,7 +98,7 @@ struct p9_fids {
     uint32_t opens, max_opens;      /* of these, open files and folders */
 };
 
-int p9_fids_init(struct p9_fids *t, struct p9_nodes *nodes, uint32_t max, uint32_t max_opens);
+void p9_fids_init(struct p9_fids *t, struct p9_nodes *nodes, uint32_t max, uint32_t max_opens);
 /* All fids must be gone (p9_fids_clunk_all, and no reference held). */
 void p9_fids_free(struct p9_fids *t);
 

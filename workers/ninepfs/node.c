@@ -13,11 +13,21 @@ static unsigned int bucket_of(dev_t dev, ino_t ino)
     return (unsigned int)(((uint64_t)ino * 0x9e3779b97f4a7c15u ^ dev) >> 32) % P9_NODE_BUCKETS;
 }
 
-int p9_nodes_init(struct p9_nodes *t, uint32_t max)
+void p9_mutex_init(pthread_mutex_t *m)
+{
+    pthread_mutexattr_t a;
+
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_settype(&a, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(m, &a);
+    pthread_mutexattr_destroy(&a);
+}
+
+void p9_nodes_init(struct p9_nodes *t, uint32_t max)
 {
     memset(t, 0, sizeof(*t));
     t->max = max;
-    return -pthread_mutex_init(&t->lock, NULL);
+    p9_mutex_init(&t->lock);
 }
 
 void p9_nodes_free(struct p9_nodes *t)

@@ -40,7 +40,10 @@ struct p9_nodes {
     void *gone_arg;
 };
 
-int p9_nodes_init(struct p9_nodes *t, uint32_t max);
+/* A lock that is held for a few lines: who finds it taken tries again before it sleeps. */
+void p9_mutex_init(pthread_mutex_t *m);
+
+void p9_nodes_init(struct p9_nodes *t, uint32_t max);
 /* All nodes must be gone. */
 void p9_nodes_free(struct p9_nodes *t);
 

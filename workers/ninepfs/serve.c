@@ -172,15 +172,14 @@ static int fetch(struct p9_req *q)
 static int handle(struct p9_req *q)
 {
     enum p9_dialect dialect = dialect_of(q);
-    p9_handler *fn;
+    p9_handler *fn = q->s->handler[dialect][q->type];
     int rc = fetch(q);
 
     if (rc)
         return rc;
-    if (!dialect && q->type != P9_TVERSION)
-        return -EPROTO;
-    fn = p9_dispatch(q->type, dialect ? dialect : P9_BOTH);
-    return fn ? fn(q) : -EOPNOTSUPP;
+    if (fn)
+        return fn(q);
+    return dialect ? -EOPNOTSUPP : -EPROTO;
 }
 
 /* The header of the next message, if it is all there.  1; 0: not yet; -EPROTO. */

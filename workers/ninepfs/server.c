@@ -58,9 +58,10 @@ int p9_server_init(struct p9_server *s, const struct p9_config *cfg)
     if (s->stop_fd < 0)
         return -errno;
     umask(0);
+    p9_dispatch_init(s);
 
-    /* Neither can fail with glibc and default attributes. */
-    pthread_mutex_init(&s->lock, NULL);
+    /* None of these can fail with glibc and these attributes. */
+    p9_mutex_init(&s->lock);
     pthread_cond_init(&s->changed, NULL);
     p9_nodes_init(&s->nodes, s->cfg.max_nodes);
     s->nodes.gone = node_gone;
@@ -98,6 +99,13 @@ int p9_server_add_ring(struct p9_server *s, struct p9_ring_intf *intf, void *dat
     atomic_store(&s->msize, s->msize_max);
     s->ring[s->nrings++] = q;
     return (int)q->index;
+}
+
+uint32_t p9_server_fds(const struct p9_server *s)
+{
+    /* The stop eventfd; per ring what one request holds for a moment: a descriptor that turns
+     * out to be of a known node, a new file and its O_PATH one, a fid that is being replaced. */
+    return s->cfg.max_nodes + s->cfg.max_opens + 1 + 4 * P9_MAX_RINGS;
 }
 
 /* ---------- threads */

@@ -56,6 +56,7 @@ struct p9_config {
 
 struct p9_server;
 struct p9_req;
+typedef int p9_handler(struct p9_req *q);   /* see below */
 
 /*
  * What limits.c does for the others.  Each may be called by several threads at once.  Nothing here
@@ -146,6 +147,7 @@ struct p9_server {
     bool stopping;
     unsigned int waiters;           /* threads that wait for a request's end */
     void *limits_state;             /* of cfg.limits */
+    p9_handler *handler[P9_U + 1][256];
 };
 
 /* ---------- life */
@@ -158,6 +160,10 @@ int p9_server_add_ring(struct p9_server *s, struct p9_ring_intf *intf, void *dat
                        unsigned int order, const struct p9_ring_ops *ops, int event_fd,
                        int notify_fd);
 int p9_server_start(struct p9_server *s);
+/* The descriptors that a server with this config and that many rings may hold, beside what its
+ * caller had: RLIMIT_NOFILE is to allow them, for the guest is to be told EMFILE by us and not
+ * by the kernel. */
+uint32_t p9_server_fds(const struct p9_server *s);
 /* From any thread; does not wait.  A thread that sits in a slow system call ends after it. */
 void p9_server_stop(struct p9_server *s);
 /* Waits for the threads, closes every fid. */
@@ -181,7 +187,6 @@ int p9_serve(struct p9_req *q);
  * are added. -errno: an error reply instead, whatever stands in wr.  P9_NO_REPLY: none.
  */
 #define P9_NO_REPLY 1
-typedef int p9_handler(struct p9_req *q);
 
 struct p9_op {
     uint8_t type;
@@ -192,8 +197,8 @@ struct p9_op {
 /* Each file of handlers has a table that ends with type 0; dispatch.c lists the tables. */
 extern const struct p9_op p9_ops_base[], p9_ops_io[], p9_ops_l[];
 extern const struct p9_op p9_ops_l2[], p9_ops_xattr[], p9_ops_lock[], p9_ops_u[];
-/* NULL: not known in this dialect (EOPNOTSUPP). */
-p9_handler *p9_dispatch(uint8_t type, enum p9_dialect dialect);
+/* Fills in s->handler.  NULL there: not known in that dialect (EOPNOTSUPP). */
+void p9_dispatch_init(struct p9_server *s);
 
 /* All fields read: 0, else -EPROTO (the guest's EPROTO). */
 int p9_req_end(struct p9_req *q);
