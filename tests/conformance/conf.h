@@ -41,8 +41,8 @@ uint32_t spare(void);
 /* "WHAT: domain running", "... suspended", ... */
 void trace_state(const char *what, uint32_t domid);
 
-/* The guest has been asked to suspend (and has not heard it, for it is paused): the operation stands
- * at the same point with both libraries. */
+/* The guest has been asked to suspend (and has not heard it, for it is paused): the operation
+ * stands at the same point with both libraries. */
 bool guest_asked(uint32_t domid);
 
 /* A domid that no domain has. */
