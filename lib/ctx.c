@@ -23,6 +23,9 @@ static void log_progress(void *user, const char *doing, uint64_t done, uint64_t 
 {
     struct libxl__api *api = user;
 
+    /* The numbers are moatd's, and its worker's: xtl_progress() divides by (total + 99) / 100. */
+    for (; total > UINT64_MAX / 2; total /= 2)
+        done /= 2;
     if (api->lg)
         xtl_progress(api->lg, "libmoat", doing, done, total);
 }
@@ -44,6 +47,7 @@ static const struct libxl__os_ops os_ops = {
     .first_timer = libxl__poller_first_timer,
     .ao_wait = libxl__poller_ao_wait,
     .ao_told = libxl__poller_ao_told,
+    .event_queued = libxl__api_event_queued,
 };
 
 int libxl_ctx_alloc(libxl_ctx **pctx, int version, unsigned flags, xentoollog_logger *lg)

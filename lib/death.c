@@ -78,6 +78,10 @@ static void occurred(libxl__egc *egc, evgen *evg, struct pending **p)
         return;
     *p = NULL;
     memcpy(now->ev->domuuid.uuid, evg->state.handle, sizeof(now->ev->domuuid.uuid));
+    if (libxl__event_queued(evg->ctx, now->ev)) {
+        free(now);
+        return;
+    }
     now->item.deliver = deliver;
     STAILQ_INSERT_TAIL(&egc->items, &now->item, entry);
 }

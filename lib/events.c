@@ -12,7 +12,20 @@ static uint64_t type_bit(libxl_event_type type)
     return (unsigned)type < 64 ? UINT64_C(1) << type : 0;
 }
 
-/* The hooks of this moment count; the callback runs unlocked, for it may call anything. */
+/* Unless it is for the application's callback, by the hooks of this moment. */
+bool libxl__api_event_queued(libxl_ctx *ctx, libxl_event *event)
+{
+    struct libxl__api *api = libxl__api(ctx);
+
+    if (api->event_hooks && api->event_hooks->event_occurs &&
+        (api->event_hooks->event_occurs_mask & type_bit(event->type)))
+        return false;
+    STAILQ_INSERT_TAIL(&api->queue, CONTAINER_OF(event, struct libxl__event_box, event), entry);
+    libxl__poller_events(ctx);
+    return true;
+}
+
+/* The callback runs unlocked, for it may call anything. */
 void libxl__api_event_occurs(void *user, libxl_event *event)
 {
     struct libxl__api *api = user;
@@ -20,14 +33,9 @@ void libxl__api_event_occurs(void *user, libxl_event *event)
     void *occurs_user = NULL;
 
     libxl__ctx_lock(api->ctx);
-    if (api->event_hooks && api->event_hooks->event_occurs &&
-        (api->event_hooks->event_occurs_mask & type_bit(event->type))) {
+    if (!libxl__api_event_queued(api->ctx, event)) {
         occurs = api->event_hooks->event_occurs;
         occurs_user = api->event_user;
-    } else {
-        STAILQ_INSERT_TAIL(&api->queue, CONTAINER_OF(event, struct libxl__event_box, event),
-                           entry);
-        libxl__poller_events(api->ctx);
     }
     libxl__ctx_unlock(api->ctx);
     if (occurs)

@@ -66,6 +66,7 @@ static inline struct libxl__api *libxl__api(libxl_ctx *ctx)
 
 /* events.c: the core's hooks */
 void libxl__api_event_occurs(void *user, libxl_event *event);
+bool libxl__api_event_queued(libxl_ctx *ctx, libxl_event *event);
 void libxl__api_disaster(void *user, libxl_event_type type, const char *msg, int errnoval);
 void libxl__events_free(libxl_ctx *ctx);
 

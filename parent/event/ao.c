@@ -61,9 +61,8 @@ static void deliver_completion(libxl__egc *egc, libxl__egc_item *item)
 
     if (end) {
         ao->end = NULL;
-        end->u.operation_complete.rc = ao->rc;
         CTX->hooks.event_occurs(CTX->user, end);
-    } else {
+    } else if (ao->how.callback) {
         ao->how.callback(CTX, ao->rc, ao->how.u.for_callback);
     }
     CTX_LOCK;
@@ -81,6 +80,11 @@ void libxl__ao_check_complete(libxl__egc *egc, libxl__ao *ao)
             egc->gc.owner->os->ao_told(egc->gc.owner, ao);
         libxl__ao_unref(ao);                    /* the initiator, which waits, has its own */
         return;
+    }
+    if (ao->end) {
+        ao->end->u.operation_complete.rc = ao->rc;
+        if (libxl__event_queued(egc->gc.owner, ao->end))
+            ao->end = NULL;                     /* what is left to do is to let go of ao */
     }
     ao->item.deliver = deliver_completion;
     STAILQ_INSERT_TAIL(&egc->items, &ao->item, entry);
@@ -247,11 +251,19 @@ int libxl__ao_progress_report(libxl__egc *egc, libxl__ao *ao, const libxl_asyncp
 {
     EGC_GC;
     struct progress *p;
+    bool queued;
 
     ev->for_user = how->for_event;
     if (how->callback == progress_discard) {
         libxl_event_free(CTX, ev);
         return 0;
+    }
+    if (!how->callback) {
+        CTX_LOCK;
+        queued = libxl__event_queued(CTX, ev);
+        CTX_UNLOCK;
+        if (queued)
+            return 0;
     }
     p = libxl__new(CTX, sizeof(*p));
     if (!p) {

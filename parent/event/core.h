@@ -46,6 +46,9 @@ struct libxl__os_ops {
     void (*ao_wait)(libxl_ctx *ctx, libxl__ao *ao);
     /* A synchronous ao has become told. */
     void (*ao_told)(libxl_ctx *ctx, libxl__ao *ao);
+    /* Takes ev, if it is for a queue and not for a callback: at once, for what this thread delivers
+     * first may wait for it.  Else false. */
+    bool (*event_queued)(libxl_ctx *ctx, libxl_event *ev);
 };
 
 /* An fd that at least one ev_fd is registered for. */
@@ -181,6 +184,12 @@ static inline int libxl__care_record(libxl_ctx *ctx, int fd)
     return ctx->care ? ctx->care->record(fd) : fd;
 }
 void libxl__care_close(libxl_ctx *ctx, int fd);
+
+/* Locked.  true: ev has found its queue; else an egc item is to tell it. */
+static inline bool libxl__event_queued(libxl_ctx *ctx, libxl_event *ev)
+{
+    return ctx->os && ctx->os->event_queued(ctx, ev);
+}
 
 static inline libxl__ao *libxl__ao_root(libxl__ao *ao)
 {

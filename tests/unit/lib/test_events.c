@@ -32,6 +32,31 @@ static void the_core_speaks_through_the_applications_logger(void **state)
     assert_string_equal(last_log, "100% of it?: No such file or directory");
 }
 
+/* A worker of moatd's may have made the numbers up; libxentoollog divides by (total + 99) / 100. */
+static int percent_shown;
+static void show_percent(xentoollog_logger *logger, const char *context, const char *doing,
+                         int percent, unsigned long done, unsigned long total)
+{
+    (void)logger, (void)context, (void)doing, (void)done, (void)total;
+    percent_shown = percent;
+}
+
+static void no_progress_is_too_much_for_the_logger(void **state)
+{
+    const uint64_t totals[] = { 0, 1, 100, UINT64_MAX / 100, INT64_MAX, UINT64_MAX - 99,
+                                UINT64_MAX - 98, UINT64_MAX };
+    size_t i;
+
+    (void)state;
+    test_logger.progress = show_percent;
+    for (i = 0; i < sizeof(totals) / sizeof(*totals); i++) {
+        percent_shown = -1;
+        ctx->hooks.progress(ctx->user, "everything", totals[i], totals[i]);
+        assert_in_range(percent_shown, totals[i] ? 99 : 0, totals[i] ? 100 : 0);
+    }
+    test_logger.progress = NULL;
+}
+
 static void every_error_and_event_type_has_libxls_name(void **state)
 {
     int rc;
@@ -228,6 +253,38 @@ static void a_callback_may_come_before_the_initiating_call_returns(void **state)
     assert_int_equal(op.told, 1);
 }
 
+/* Two operations end in one turn.  The first one's callback looks, or even waits, for the event of the
+ * second: it is in the queue by then, for the thread that would put it there later is this one. */
+static libxl_ev_user seen_in_callback;
+
+static void looks_for_the_other(libxl_ctx *c, int rc, void *for_callback)
+{
+    (void)c, (void)for_callback;
+    assert_int_equal(rc, 0);
+    seen_in_callback = 0;
+    assert_int_equal(check(LIBXL_EVENTMASK_ALL, NULL, NULL, &seen_in_callback), 0);
+}
+
+static void an_event_is_in_the_queue_before_any_callback_of_its_turn(void **state)
+{
+    libxl_asyncop_how first = { .callback = looks_for_the_other };
+    libxl_asyncop_how second = { .u.for_event = 99 };
+    struct op a, b;
+
+    (void)state;
+    op_open(&a);
+    op_open(&b);
+    assert_int_equal(op_run(&a, -1, &first), 0);
+    assert_int_equal(op_run(&b, -1, &second), 0);
+    feed(&a.src);
+    feed(&b.src);
+    assert_int_equal(poll_turn(0), 2);
+    assert_int_equal(seen_in_callback, 99);
+    assert_int_equal(check(LIBXL_EVENTMASK_ALL, NULL, NULL, &seen_in_callback), ERROR_NOT_READY);
+    op_close(&a);
+    op_close(&b);
+}
+
 static void the_how_is_copied(void **state)
 {
     libxl_asyncop_how how = { .callback = NULL, .u.for_event = 21 };
@@ -407,6 +464,7 @@ int main(void)
         TEST(another_version_is_refused),
         TEST(a_ctx_without_a_logger_works),
         TEST(the_core_speaks_through_the_applications_logger),
+        TEST(no_progress_is_too_much_for_the_logger),
         TEST(every_error_and_event_type_has_libxls_name),
         TEST(events_are_queued_in_order_and_handed_out_once),
         TEST(masks_and_predicates_choose_and_the_rest_stays),
@@ -415,6 +473,7 @@ int main(void)
         TEST(event_occurs_gets_the_types_of_its_mask_and_the_queue_the_others),
         TEST(a_mask_without_a_callback_loses_nothing),
         TEST(a_callback_may_come_before_the_initiating_call_returns),
+        TEST(an_event_is_in_the_queue_before_any_callback_of_its_turn),
         TEST(the_how_is_copied),
         TEST(progress_is_told_before_the_end_as_asked),
         TEST(an_abort_finds_its_operation_by_the_how),
