@@ -22,6 +22,12 @@ int p9_dir_read(struct p9_req *q, struct p9_fid *f, uint64_t from, uint32_t room
 
 int p9_op_readdir(struct p9_req *q);
 
+/* What every opening checks before it acts.  Then there is room for one more open file, which
+ * p9_become takes or p9_fids_open_cancel gives back. */
+int p9_may_open(struct p9_req *q, const struct p9_fid *f, int flags, bool creates);
+/* f, with fd open, takes old's place, and the reply is written.  fd and the room granted belong to
+ * f, whatever this returns. */
+int p9_become(struct p9_req *q, struct p9_fid *old, struct p9_fid *f, int fd, int flags);
 /* Opens a node with the limits' accounts kept (O_TRUNC): the fd or -errno. */
 int p9_open_node(struct p9_req *q, struct p9_node *n, int flags);
 /*

@@ -6,6 +6,7 @@ static const struct p9_op *const tables[] = {
     p9_ops_base,
     p9_ops_io,
     p9_ops_l,
+    p9_ops_u,
     p9_ops_l2,
     p9_ops_xattr,
     p9_ops_lock,

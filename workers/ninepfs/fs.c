@@ -201,7 +201,7 @@ int p9_fs_flags_from_l(uint32_t l)
 mode_t p9_fs_mode(struct p9_server *s, mode_t mode, bool folder)
 {
     if (s->cfg.model && s->cfg.model->host_mode)
-        return s->cfg.model->host_mode(mode);
+        return s->cfg.model->host_mode((mode & 07777u) | (folder ? S_IFDIR : S_IFREG));
     /* A set-uid file of the guest's would lend the server's uid to whoever runs it on the host. */
     return mode & (folder ? 03777u : 01777u);
 }

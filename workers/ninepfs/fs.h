@@ -26,7 +26,7 @@ struct p9_model {
     const char *name;
     /* Makes of the host's st what the guest sees: mode (with its type), uid, gid, rdev. */
     int (*seen)(struct p9_server *s, int fd, struct stat *st);
-    /* What mode the host's file gets when the guest wants `mode`. */
+    /* What mode the host's file gets when the guest wants `mode`, which has S_IFDIR or S_IFREG. */
     mode_t (*host_mode)(mode_t mode);
     /* A file was just made for the guest: keep these.  An error makes the caller remove it
      * again. */
@@ -50,6 +50,8 @@ struct p9_model {
     /* Does readdir's type need a stat of each entry? */
     bool dirent_type_differs;
 };
+
+extern const struct p9_model p9_model_mapped;   /* "mapped-xattr", mapped.c */
 
 /* The node that `name` (one checked component) is in dir.  The host's type stands in (*n)->type; st
  * (may be NULL) is what the guest sees. */

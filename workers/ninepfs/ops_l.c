@@ -73,8 +73,7 @@ static int op_getattr(struct p9_req *q)
 
 /* ---------- opening */
 
-/* What both openings check before they act.  Then there is room for one more open file. */
-static int may_open(struct p9_req *q, const struct p9_fid *f, int flags, bool creates)
+int p9_may_open(struct p9_req *q, const struct p9_fid *f, int flags, bool creates)
 {
     int rc = 0;
 
@@ -103,8 +102,7 @@ int p9_open_node(struct p9_req *q, struct p9_node *n, int flags)
     return fd;
 }
 
-/* f, with fd open, in old's place; fd and the room granted belong to f or are given back. */
-static int become(struct p9_req *q, struct p9_fid *old, struct p9_fid *f, int fd, int flags)
+int p9_become(struct p9_req *q, struct p9_fid *old, struct p9_fid *f, int fd, int flags)
 {
     struct p9_server *s = q->s;
     bool folder = S_ISDIR(f->node->type);
@@ -126,7 +124,7 @@ static int lopen(struct p9_req *q, struct p9_fid *f, int flags)
 {
     struct p9_server *s = q->s;
     struct p9_fid *nf = NULL;
-    int fd = -1, rc = may_open(q, f, flags, false);
+    int fd = -1, rc = p9_may_open(q, f, flags, false);
 
     if (rc)
         return rc;
@@ -138,7 +136,9 @@ static int lopen(struct p9_req *q, struct p9_fid *f, int flags)
     if (rc)
         p9_fids_open_cancel(&s->fids);
     else
-        rc = become(q, f, nf, fd, flags);
+        rc = p9_become(q, f, nf, fd, flags);
+    if (!rc && (flags & O_TRUNC) && s->cfg.model && s->cfg.model->wrote)
+        s->cfg.model->wrote(s, nf);
     p9_fid_put(s, nf);
     return rc;
 }
@@ -248,7 +248,7 @@ static int move_to(struct p9_req *q, struct p9_fid *dir, const char *name, struc
         return rc;
     }
     nf->uid = dir->uid;
-    rc = become(q, dir, nf, fd, flags);
+    rc = p9_become(q, dir, nf, fd, flags);
     p9_fid_put(s, nf);
     return rc;
 }
@@ -273,7 +273,7 @@ static int op_lcreate(struct p9_req *q)
     if (rc)
         return rc;
     flags = p9_fs_flags_from_l(l_flags);
-    rc = may_open(q, f, flags, true);
+    rc = p9_may_open(q, f, flags, true);
     if (rc)
         goto out;
     fd = p9_make_file(q, f, name, flags, mode, gid, l_flags & L_EXCL, &n);
