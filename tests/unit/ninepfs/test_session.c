@@ -313,6 +313,61 @@ static void malformed_requests_are_the_guests_error(void **state)
     p9c_stop(c);
 }
 
+/* ---------- one ring lets go what another one uses */
+
+static int call_on(struct p9c *c, unsigned int ring, uint8_t type, uint32_t fid)
+{
+    p9c_begin(c, type);
+    p9_wr32(&c->wr, fid);
+    return p9c_call(c, ring, NULL);
+}
+
+static void a_file_in_use_outlives_its_number(void **state)
+{
+    struct p9c *c = start_l(NULL, 2, 1);
+    char text[512], b[8];
+    struct p9_rd rd;
+    uint16_t tag;
+    uint8_t type;
+
+    memset(text, 'o', sizeof(text));
+    text[511] = 0;
+    host_file(c, "old", text);
+    host_file(c, "new", "new");
+    assert_int_equal(p9c_walk(c, ROOT, 5, "old"), 0);
+    assert_int_equal(p9c_lopen(c, 5, O_RDONLY), 0);
+    for (int i = 0; i < 25; i++)
+        send_getattr(c, 0);
+    p9c_begin(c, P9_TREAD);
+    p9_wr32(&c->wr, 5);
+    p9_wr64(&c->wr, 0);
+    p9_wr32(&c->wr, 500);
+    tag = p9c_send(c, 0);
+    for (int i = 0; i < 5000 && p9c_room(&c->ring[0]) != c->ring[0].size - 23; i++)
+        usleep(1000);
+    usleep(10000);                  /* waits for room now, the file in its hands */
+    assert_int_equal(call_on(c, 1, P9_TCLUNK, 5), 0);
+    assert_int_equal(call_on(c, 1, P9_TCLUNK, 5), -EBADF);
+    /* The number is another file's now. */
+    p9c_begin(c, P9_TWALK);
+    p9_wr32(&c->wr, ROOT);
+    p9_wr32(&c->wr, 5);
+    p9_wr16(&c->wr, 1);
+    p9c_str(c, "new");
+    assert_int_equal(p9c_call(c, 1, NULL), 0);
+    assert_int_equal(c->server.fids.opens, 1);
+    drain_25(c);
+    assert_int_equal(next_tag(c, 0, &type), tag);
+    c->r_len = 500 + 11;
+    assert_int_equal(p9c_result(c, P9_TREAD, tag, &rd), 0);
+    assert_int_equal(p9_rd32(&rd), 500);
+    assert_memory_equal(rd.p, text, 500);
+    assert_int_equal(p9c_lopen(c, 5, O_RDONLY), 0);
+    assert_int_equal(p9c_read(c, 5, 0, b, 8), 3);
+    assert_int_equal(c->server.fids.opens, 1);
+    p9c_stop(c);
+}
+
 /* ---------- many rings on the same fids */
 
 struct hammer {
@@ -436,6 +491,7 @@ int main(void)
         cmocka_unit_test(a_new_session_waits_for_the_other_rings),
         cmocka_unit_test(a_new_session_drops_flushes_that_wait),
         cmocka_unit_test(stop_ends_every_kind_of_waiting),
+        cmocka_unit_test(a_file_in_use_outlives_its_number),
         cmocka_unit_test(rings_share_fids_without_harm),
     };
 

@@ -2,8 +2,11 @@
 /* Attach, walk, clunk, remove: what a fid is, and what it stays when a request fails. */
 #include "tests/unit/ninepfs/p9.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+#include "workers/ninepfs/fs.h"
 
 static void attach_takes_any_afid_and_name_and_several(void **state)
 {
@@ -235,6 +238,36 @@ static void remove_takes_the_file_that_was_walked_to_or_none(void **state)
     p9c_stop(c);
 }
 
+static void a_rename_reaches_every_fid_of_the_name(void **state)
+{
+    struct p9c *c = start_l(NULL, 1, 2);
+    struct p9_fids *fids = &c->server.fids;
+    struct p9_node *dir;
+    struct p9_link *to;
+
+    mkdirat(c->root_fd, "d", 0755);
+    host_file(c, "f", "x");
+    host_file(c, "g", "x");
+    for (uint32_t i = 1; i <= 3; i++)
+        assert_int_equal(p9c_walk(c, ROOT, i, "f"), 0);
+    assert_int_equal(p9c_walk(c, 1, 4, ""), 0);
+    assert_int_equal(p9c_walk(c, ROOT, 5, "g"), 0);
+    assert_int_equal(renameat(c->root_fd, "f", c->root_fd, "d/new"), 0);
+    assert_int_equal(p9_fs_lookup(&c->server, c->server.root, "d", &dir, NULL), 0);
+    to = p9_link_new(fids, dir, "new");
+    p9_fids_renamed(fids, c->server.root, "f", to);
+    p9_link_put(fids, to);
+    p9_node_put(&c->server.nodes, dir);
+    assert_int_equal(p9c_clunk(c, 1), 0);
+    assert_int_equal(p9c_clunk(c, 2), 0);
+    assert_int_equal(p9c_clunk(c, 3), 0);
+    assert_int_equal(p9c_remove(c, 4), 0);
+    assert_int_equal(faccessat(c->root_fd, "d/new", F_OK, 0), -1);
+    assert_int_equal(p9c_remove(c, 5), 0);
+    assert_int_equal(c->server.nodes.count, 1);
+    p9c_stop(c);
+}
+
 static void fids_large_and_small_are_found(void **state)
 {
     static const uint32_t nums[] = { 1, 4095, 4096, 4097, 65536, 0x7fffffff, 0xfffffffe,
@@ -285,6 +318,49 @@ static void fids_and_nodes_have_limits_of_their_own(void **state)
     p9c_stop(c);
 }
 
+/* With as many descriptors as p9_server_fds() says, every EMFILE is one of our limits. */
+static void the_kernel_is_never_the_one_to_say_emfile(void **state)
+{
+    struct p9_config cfg = { .max_fids = 200, .max_nodes = 50, .max_opens = 40 };
+    struct p9c *c = start_l(&cfg, 1, 2);
+    struct rlimit old, now;
+    uint32_t fid = 1, opens = 0;
+    int fd, top;
+
+    for (int i = 0; i < 60; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "f%d", i);
+        host_file(c, name, "x");
+    }
+    fd = dup(c->root_fd);
+    close(fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    top = fd - 1 + (int)p9_server_fds(&c->server);
+    now = old;
+    now.rlim_cur = (rlim_t)top;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 60; i++) {
+            char name[16];
+
+            snprintf(name, sizeof(name), "f%d", i);
+            if (!p9c_walk(c, ROOT, fid, name)) {
+                opens += !p9c_lopen(c, fid, O_RDONLY);
+                fid++;
+            }
+        }
+    assert_int_equal(c->server.nodes.count, 50);
+    assert_int_equal(opens, 40);
+    assert_int_equal(c->server.fids.count, 3 * 49 + 1);
+    /* And there is still room for what one request needs. */
+    fd = dup(c->root_fd);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    p9c_stop(c);
+}
+
 static void nothing_is_left_behind(void **state)
 {
     int before = count_fds();
@@ -325,8 +401,10 @@ int main(void)
         cmocka_unit_test(fifos_sockets_and_devices_are_never_opened),
         cmocka_unit_test(remove_always_clunks),
         cmocka_unit_test(remove_takes_the_file_that_was_walked_to_or_none),
+        cmocka_unit_test(a_rename_reaches_every_fid_of_the_name),
         cmocka_unit_test(fids_large_and_small_are_found),
         cmocka_unit_test(fids_and_nodes_have_limits_of_their_own),
+        cmocka_unit_test(the_kernel_is_never_the_one_to_say_emfile),
         cmocka_unit_test(nothing_is_left_behind),
     };
 
