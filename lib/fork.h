@@ -19,7 +19,8 @@
  * process waits for it, and begin does not nest.
  *
  * Locks, outermost first: a ctx's lock, the reap lock (lib/childproc.h), the registry's (here;
- * begin takes it, so does fork(2) by pthread_atfork).  Nothing is locked inside the last one.
+ * begin takes it, so does fork(2) by pthread_atfork).  Nothing is locked inside the last one, and
+ * nothing is logged: a logger is the application's, and may fork.
  */
 
 #include "parent/event/core.h"

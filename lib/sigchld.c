@@ -79,37 +79,43 @@ static bool is_free(const struct sigaction *sa)
            (sa->sa_handler == SIG_DFL || sa->sa_handler == SIG_IGN);
 }
 
-static int install(libxl_ctx *ctx)
+/* 0, EBUSY: the application handles it, or another errno.  Nothing here may log: the registry is
+ * locked, and the application's logger may fork. */
+static int install(void)
 {
     struct sigaction sa = { .sa_handler = on_sigchld, .sa_flags = SA_RESTART | SA_NOCLDSTOP };
 
     sigfillset(&sa.sa_mask);
-    if (sigaction(SIGCHLD, NULL, &before) || !is_free(&before)) {
-        libxl__log(ctx, LIBXL__LOG_CRITICAL, 0, "SIGCHLD has a handler that is not libmoat's: use "
-                   "libxl_sigchld_owner_mainloop, or the default owner without a reaped_callback");
-        return ERROR_FAIL;
-    }
-    if (sigaction(SIGCHLD, &sa, NULL)) {
-        libxl__log(ctx, LIBXL__LOG_CRITICAL, errno, "SIGCHLD cannot be handled");
-        return ERROR_FAIL;
-    }
+    if (sigaction(SIGCHLD, NULL, &before))
+        return errno;
+    if (!is_free(&before))
+        return EBUSY;
+    if (sigaction(SIGCHLD, &sa, NULL))
+        return errno;
     installed = true;
     return 0;
 }
 
-/* ctx NULL: in a forked child. */
-static void uninstall(libxl_ctx *ctx)
+static int log_not_installed(libxl_ctx *ctx, int errnoval)
+{
+    if (errnoval == EBUSY)
+        libxl__log(ctx, LIBXL__LOG_CRITICAL, 0, "SIGCHLD has a handler that is not libmoat's: use "
+                   "libxl_sigchld_owner_mainloop, or the default owner without a reaped_callback");
+    else
+        libxl__log(ctx, LIBXL__LOG_CRITICAL, errnoval, "SIGCHLD cannot be handled");
+    return ERROR_FAIL;
+}
+
+/* false: somebody has put another handler there, which stays. */
+static bool uninstall(void)
 {
     struct sigaction now;
 
     installed = false;
-    if (sigaction(SIGCHLD, NULL, &now) || !is_ours(&now)) {
-        if (ctx)
-            libxl__log(ctx, LIBXL__LOG_CRITICAL, 0, "SIGCHLD's handler was replaced while libmoat "
-                       "used it; the new one stays");
-        return;
-    }
+    if (sigaction(SIGCHLD, NULL, &now) || !is_ours(&now))
+        return false;
     sigaction(SIGCHLD, &before, NULL);
+    return true;
 }
 
 bool libxl__sigchld_ignored(void)
@@ -135,7 +141,7 @@ static void quiesce(struct libxl__sigchld_user *u)
 int libxl__sigchld_use(libxl_ctx *ctx, int efd, struct libxl__sigchld_user **out)
 {
     struct libxl__sigchld_user *u;
-    int rc = 0;
+    int rc = 0, errnoval = 0;
 
     libxl__registry_lock();
     for (u = atomic_load(&list); u && u->used; u = u->next)
@@ -153,8 +159,8 @@ int libxl__sigchld_use(libxl_ctx *ctx, int efd, struct libxl__sigchld_user **out
     }
     atomic_store(&u->fd, efd);
     if (!installed)
-        rc = install(ctx);
-    if (rc) {
+        errnoval = install();
+    if (errnoval) {
         quiesce(u);
         goto out;
     }
@@ -163,19 +169,24 @@ int libxl__sigchld_use(libxl_ctx *ctx, int efd, struct libxl__sigchld_user **out
     *out = u;
 out:
     libxl__registry_unlock();
-    return rc;
+    return errnoval ? log_not_installed(ctx, errnoval) : rc;
 }
 
 void libxl__sigchld_disuse(libxl_ctx *ctx, struct libxl__sigchld_user *u)
 {
+    bool as_it_was = true;
+
     if (!u)
         return;
     libxl__registry_lock();
     if (!--users)
-        uninstall(ctx);
+        as_it_was = uninstall();
     quiesce(u);
     u->used = false;
     libxl__registry_unlock();
+    if (!as_it_was)
+        libxl__log(ctx, LIBXL__LOG_CRITICAL, 0, "SIGCHLD's handler was replaced while libmoat "
+                   "used it; the new one stays");
 }
 
 /* The eventfds are shared with the parent, which has no use for the deaths of grandchildren.
@@ -201,5 +212,5 @@ void libxl__sigchld_postfork(void)
     }
     users = 0;
     if (installed)
-        uninstall(NULL);
+        (void)uninstall();
 }

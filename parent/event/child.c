@@ -186,7 +186,9 @@ static bool child_reap(libxl__egc *egc, struct libxl__child *rec)
     pid_t r;
 
     reap_lock(CTX);
-    r = waitpid(rec->pid, &status, WNOHANG | __WALL);
+    /* If another context took its status, its pid may be somebody else's by now. */
+    errno = ECHILD;
+    r = rec->taken ? -1 : waitpid(rec->pid, &status, WNOHANG | __WALL);
     errnoval = errno;
     if (r > 0 && CTX->child_ops)
         CTX->child_ops->forget(rec);

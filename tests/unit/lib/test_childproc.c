@@ -3,6 +3,7 @@
 #include "tests/unit/lib/kids.h"
 
 #include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 /* ---------- what the application is told of strangers ---------- */
@@ -259,6 +260,45 @@ static void contexts_that_wait_for_all_do_not_eat_each_others_children(void **st
     assert_string_equal(last_log, "");
 }
 
+/* Between ctx's wait for a child of other's and other's hearing of it, its pid may become that of
+ * another child of the process: then that one is not waited for in its stead. */
+static void a_pid_that_was_used_again_is_not_taken_for_the_child_that_had_it(void **state)
+{
+    struct epoll_event ee = { .events = EPOLLIN | EPOLLONESHOT };
+    struct libxl__child *rec;
+    struct kid mine, theirs;
+    pid_t stranger;
+    libxl_ctx *other;
+    int status;
+
+    (void)state;
+    assert_int_equal(libxl_ctx_alloc(&other, LIBXL_VERSION, 0, &test_logger), 0);
+    setmode(&with_callback);
+    fork_kid(ctx, &mine, -1);
+    fork_kid(other, &theirs, 6);
+    wait_until_dead_but_unreaped(theirs.pid);
+    loop_for(ctx, 3);
+    rec = libxl__child_find(other, theirs.pid);
+    assert_true(rec->taken);
+
+    /* No test can wait for the kernel to come round to a pid: the record gets the new one's. */
+    stranger = fork_stranger(9);
+    wait_until_dead_but_unreaped(stranger);
+    LIST_REMOVE(rec, entry);
+    rec->pid = theirs.pid = stranger;
+    LIST_INSERT_HEAD(&other->children[(unsigned)stranger % CHILD_BUCKETS], rec, entry);
+    ee.data.u64 = (uint32_t)stranger;
+    assert_int_equal(epoll_ctl(other->child_epfd, EPOLL_CTL_MOD, rec->pidfd, &ee), 0);
+
+    loop_until(other, &theirs.deaths, 1);
+    assert_int_equal(theirs.status, 6 << 8);
+    assert_int_equal(waitpid(stranger, &status, WNOHANG), stranger);
+    assert_int_equal(status, 9 << 8);
+    kill(mine.pid, SIGKILL);
+    loop_until(ctx, &mine.deaths, 1);
+    assert_int_equal(libxl_ctx_free(other), 0);
+}
+
 /* ---------- mainloop ---------- */
 
 static void mainloop_waits_for_nothing_by_itself_and_believes_what_it_is_told(void **state)
@@ -423,6 +463,55 @@ static void a_handler_of_the_applications_is_never_replaced(void **state)
     setmode(NULL);
     assert_ptr_equal(sigchld_handler(), own_handler);
     signal(SIGCHLD, SIG_DFL);
+}
+
+/* An application's log may go through a program that it starts for each line. */
+static int lines_forked;
+static void log_by_fork(xentoollog_logger *logger, xentoollog_level level, int errnoval,
+                        const char *context, const char *format, va_list al)
+{
+    pid_t pid = fork();
+
+    (void)logger, (void)level, (void)errnoval, (void)context, (void)format, (void)al;
+    if (!pid)
+        _exit(0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    lines_forked++;
+}
+
+static void forked_too_long(int sig)
+{
+    static const char msg[] = "a logger that forks waits for ever\n";
+
+    (void)sig;
+    (void)!write(2, msg, sizeof(msg) - 1);
+    _exit(1);
+}
+
+static void a_logger_may_fork(void **state)
+{
+    struct kid k;
+
+    (void)state;
+    signal(SIGALRM, forked_too_long);
+    alarm(20);
+    signal(SIGCHLD, own_handler);
+    setmode(&with_callback);
+    test_logger.vmessage = log_by_fork;
+    lines_forked = 0;
+    assert_int_equal(try_kid(ctx, &k, -1), ERROR_FAIL);         /* SIGCHLD is not ours to handle */
+    assert_true(lines_forked > 0);
+
+    signal(SIGCHLD, SIG_DFL);
+    fork_kid(ctx, &k, -1);
+    signal(SIGCHLD, own_handler);                               /* behind our back */
+    lines_forked = 0;
+    kill(k.pid, SIGKILL);
+    loop_until(ctx, &k.deaths, 1);
+    assert_true(lines_forked > 0);
+    test_logger.vmessage = test_vmessage;
+    signal(SIGCHLD, SIG_DFL);
+    alarm(0);
 }
 
 static int replacements, replacement_fails;
@@ -764,6 +853,7 @@ int main(void)
         KIDS_TEST(t16_any_other_result_of_reaped_callback_is_a_disaster),
         KIDS_TEST(always_reaps_strangers_with_no_children_of_its_own_and_the_dead_of_before),
         KIDS_TEST(contexts_that_wait_for_all_do_not_eat_each_others_children),
+        KIDS_TEST(a_pid_that_was_used_again_is_not_taken_for_the_child_that_had_it),
         KIDS_TEST(mainloop_waits_for_nothing_by_itself_and_believes_what_it_is_told),
         KIDS_TEST(what_is_for_the_mainloop_is_refused_in_other_modes),
         KIDS_TEST(sigchld_occurred_leaves_alone_what_was_reaped_but_not_yet_said_to_be),
@@ -771,6 +861,7 @@ int main(void)
             a_child_that_is_reaped_before_its_fork_returns_is_told_when_the_mainloop_says_so),
         KIDS_TEST(setmode_with_children_or_with_an_unknown_owner_changes_nothing),
         KIDS_TEST(a_handler_of_the_applications_is_never_replaced),
+        KIDS_TEST(a_logger_may_fork),
         KIDS_TEST(fork_replacement_forks_in_every_mode),
         KIDS_TEST(t15_the_handler_preserves_errno_and_does_not_block_on_a_full_eventfd),
         KIDS_TEST(t15_the_handler_may_interrupt_changes_to_its_list_of_users),
