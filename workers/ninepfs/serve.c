@@ -202,10 +202,31 @@ static int next(struct p9_req *q, uint32_t queued)
     return q->size <= queued;
 }
 
+/* Requests that may take long: the replies before them in the batch get their bell first. */
+static bool may_take_long(uint8_t type)
+{
+    switch (type) {
+    case P9_TVERSION:
+    case P9_TFLUSH:                 /* wait for other rings */
+    case P9_TFSYNC:
+    case P9_TWSTAT:                 /* .u: fsync, too */
+    case P9_TREMOVE:
+    case P9_TUNLINKAT:              /* of a large file */
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int one(struct p9_req *q)
 {
-    int rc = p9_session_begin(q);
+    int rc = 0;
 
+    if (may_take_long(q->type))
+        rc = p9_ring_notify(&q->ring);
+    if (rc)
+        return rc;
+    rc = p9_session_begin(q);
     if (rc == 2)
         return 1;
     if (rc) {

@@ -39,8 +39,11 @@ int p9_session_begin(struct p9_req *q)
 
     pthread_mutex_lock(&s->lock);
     /* A Tversion waits for its turn in its handler. */
-    while (q->type != P9_TVERSION && s->resetting && !s->stopping)
+    while (q->type != P9_TVERSION && s->resetting && !s->stopping) {
+        /* A bell that cannot be rung ends the ring at its next use. */
+        p9_ring_notify(&q->ring);
         pthread_cond_wait(&s->changed, &s->lock);
+    }
     if (s->stopping) {
         rc = 2;
     } else if (was_flushed(q)) {

@@ -118,6 +118,30 @@ static void rflush_comes_after_the_reply_of_the_other_ring(void **state)
     p9c_stop(c);
 }
 
+/* What was answered before a Tflush, in the same batch, is not held back while that waits. */
+static void replies_before_a_flush_that_waits_have_their_bell(void **state)
+{
+    struct p9c *c = start_l(NULL, 2, 1);
+    uint16_t old = block_ring_0(c), tag, flush;
+    struct pollfd p = { .fd = c->ring[1].to_us, .events = POLLIN };
+    uint8_t type;
+
+    p9c_begin(c, P9_TGETATTR);
+    p9_wr32(&c->wr, ROOT);
+    p9_wr64(&c->wr, 0x7ff);
+    p9_poke32(c->t, (uint32_t)c->wr.len);
+    tag = c->tag;
+    p9c_put(&c->ring[1], c->t, (uint32_t)c->wr.len);
+    flush = send_flush(c, 1, old);
+    until_waiters(c, 1);
+    assert_int_equal(poll(&p, 1, 0), 1);
+    assert_int_equal(next_tag(c, 1, &type), tag);
+    assert_true(quiet(c, 1));
+    drain_25(c);
+    assert_int_equal(next_tag(c, 1, &type), flush);
+    p9c_stop(c);
+}
+
 static void a_request_flushed_before_it_was_read_is_dropped(void **state)
 {
     struct p9c *c = start_l(NULL, 2, 1);
@@ -485,6 +509,7 @@ int main(void)
         cmocka_unit_test(malformed_requests_are_the_guests_error),
         cmocka_unit_test(a_flush_of_what_is_answered_is_answered),
         cmocka_unit_test(rflush_comes_after_the_reply_of_the_other_ring),
+        cmocka_unit_test(replies_before_a_flush_that_waits_have_their_bell),
         cmocka_unit_test(a_request_flushed_before_it_was_read_is_dropped),
         cmocka_unit_test(a_flush_that_waits_is_dropped_by_its_own_flush),
         cmocka_unit_test(flushes_in_a_circle_end),
