@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "workers/ninepfs/fs.h"
+#include "workers/ninepfs/lock.h"
 
 static void node_gone(void *arg, struct p9_node *n)
 {
@@ -103,9 +104,10 @@ int p9_server_add_ring(struct p9_server *s, struct p9_ring_intf *intf, void *dat
 
 uint32_t p9_server_fds(const struct p9_server *s)
 {
-    /* The stop eventfd; per ring what one request holds for a moment: a descriptor that turns
-     * out to be of a known node, a new file and its O_PATH one, a fid that is being replaced. */
-    return s->cfg.max_nodes + s->cfg.max_opens + 1 + 4 * P9_MAX_RINGS;
+    /* One for each owner of locks; the stop eventfd; per ring what one request holds for a
+     * moment: a descriptor that turns out to be of a known node, a new file and its O_PATH one,
+     * a fid that is being replaced. */
+    return s->cfg.max_nodes + s->cfg.max_opens + P9_LOCK_OWNERS_MAX + 1 + 4 * P9_MAX_RINGS;
 }
 
 /* ---------- threads */
