@@ -34,9 +34,10 @@ struct p9_lock_use {
     struct p9_lock_use *of_owner, **of_owner_at;
 };
 
-void p9_locks_init(struct p9_locks *t)
+void p9_locks_init(struct p9_locks *t, uint32_t max)
 {
     memset(t, 0, sizeof(*t));
+    t->max = max;
     /* Cannot fail with glibc and default attributes. */
     pthread_mutex_init(&t->lock, NULL);
 }
@@ -161,7 +162,7 @@ static struct p9_lock_owner *owner_get(struct p9_locks *t, struct p9_node *n, ui
 
     pthread_mutex_lock(&t->lock);
     at = place_of(t, n, pid);
-    if (!*at && new && t->owners < P9_LOCK_OWNERS_MAX) {
+    if (!*at && new && t->owners < t->max) {
         *at = new;
         t->owners++;
     }

@@ -291,6 +291,7 @@ const struct p9_model p9_model_mapped = {
     .symlink = mapped_symlink,
     .readlink = mapped_readlink,
     .mknod = mapped_mknod,
+    .acl_prefix = PREFIX,
     .hides = mapped_hides,
     .dirent_type_differs = true,
 };

@@ -52,6 +52,8 @@ int p9_server_init(struct p9_server *s, const struct p9_config *cfg)
         s->cfg.max_nodes = P9_DEFAULT_NODES;
     if (!s->cfg.max_opens)
         s->cfg.max_opens = P9_DEFAULT_OPENS;
+    if (!s->cfg.max_lock_owners)
+        s->cfg.max_lock_owners = P9_DEFAULT_LOCK_OWNERS;
     s->msize_max = s->cfg.max_msize ? s->cfg.max_msize : UINT32_MAX;
     if (s->msize_max < P9_MSIZE_MIN)
         return -EINVAL;
@@ -68,7 +70,7 @@ int p9_server_init(struct p9_server *s, const struct p9_config *cfg)
     s->nodes.gone = node_gone;
     s->nodes.gone_arg = s;
     p9_fids_init(&s->fids, &s->nodes, s->cfg.max_fids, s->cfg.max_opens);
-    p9_locks_init(&s->locks);
+    p9_locks_init(&s->locks, s->cfg.max_lock_owners);
     rc = open_root(s);
     if (rc)
         p9_server_free(s);
@@ -107,7 +109,7 @@ uint32_t p9_server_fds(const struct p9_server *s)
     /* One for each owner of locks; the stop eventfd; per ring what one request holds for a
      * moment: a descriptor that turns out to be of a known node, a new file and its O_PATH one,
      * a fid that is being replaced. */
-    return s->cfg.max_nodes + s->cfg.max_opens + P9_LOCK_OWNERS_MAX + 1 + 4 * P9_MAX_RINGS;
+    return s->cfg.max_nodes + s->cfg.max_opens + s->cfg.max_lock_owners + 1 + 4 * P9_MAX_RINGS;
 }
 
 /* ---------- threads */

@@ -45,6 +45,7 @@ struct p9_config {
     uint32_t max_fids;              /* 0: a default, as for the others */
     uint32_t max_nodes;             /* O_PATH descriptors */
     uint32_t max_opens;             /* open files and folders: max-open-files */
+    uint32_t max_lock_owners;       /* processes with record locks, per file; descriptors too */
     /* A ring has ended (or could not go on): once per ring, in its thread.  rc 0: it was told
      * to. */
     void (*ring_ended)(void *arg, unsigned int ring, int rc, const char *why);
@@ -53,6 +54,7 @@ struct p9_config {
 #define P9_DEFAULT_FIDS  16384u
 #define P9_DEFAULT_NODES 8192u
 #define P9_DEFAULT_OPENS 1024u
+#define P9_DEFAULT_LOCK_OWNERS 1024u
 
 struct p9_server;
 struct p9_req;

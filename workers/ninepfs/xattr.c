@@ -2,8 +2,8 @@
 /*
  * Extended attributes: Txattrwalk, Txattrcreate.
  *
- * A walk takes a copy of the value (or of the list of names) into its new fid, so what is read is of
- * one moment and of the size that was told, whoever changes the attribute meanwhile.  A create
+ * A walk takes a copy of the value (or of the list of names) into its new fid, so what is read is
+ * of one moment and of the size that was told, whoever changes the attribute meanwhile.  A create
  * collects the value in its fid; the clunk sets the attribute, and its answer is the outcome.
  *
  * Guests have the "user." names, and ACLs where the security model keeps them.  Names of other
