@@ -47,7 +47,14 @@ static int get(const char *fd, const char *attr, void *buf, size_t len)
     if (r >= 0 || errno == ERANGE)
         return 0;
     /* The host's own links and FIFOs have none; nor has a file system without attributes. */
-    return errno == ENODATA || errno == EOPNOTSUPP || errno == EPERM || errno == EACCES ? 0 : -errno;
+    switch (errno) {
+    case ENODATA:
+    case EOPNOTSUPP:
+    case EPERM:
+    case EACCES:
+        return 0;
+    }
+    return -errno;
 }
 
 static int get32(const char *fd, const char *attr, uint32_t *v)

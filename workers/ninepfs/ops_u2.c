@@ -311,15 +311,16 @@ static int find_place(struct cursor *cur, uint64_t off, struct place *at)
 static int read_rows(struct rows *rows, uint32_t count)
 {
     struct p9_link *l = p9_fid_link(&rows->q->s->fids, rows->f);
-    int rc;
+    int rc = 0;
 
     rows->parent = l ? l->dir : rows->f->node;
     /* A stat is at least three times what the kernel says of the entry: little is read in vain. */
-    do {
+    rows->seen = 1;
+    while (!rc && rows->seen && !rows->full) {
         rows->seen = 0;
         rc = p9_dir_read(rows->q, rows->f, rows->cookie, (count - (uint32_t)rows->wr.len) / 3, row,
                          rows);
-    } while (!rc && rows->seen && !rows->full);
+    }
     p9_link_put(&rows->q->s->fids, l);
     return rc;
 }
