@@ -298,7 +298,7 @@ const struct p9_model p9_model_mapped = {
     .symlink = mapped_symlink,
     .readlink = mapped_readlink,
     .mknod = mapped_mknod,
-    .acl_prefix = PREFIX,
+    .acl_prefix = PREFIX,           /* "user.virtfs.system.posix_acl_access" */
     .hides = mapped_hides,
     .dirent_type_differs = true,
 };

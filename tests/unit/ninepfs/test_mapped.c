@@ -356,6 +356,8 @@ static void its_attributes_are_hidden(void **state)
     assert_false(p9_model_mapped.hides("user.virtfs"));
     assert_false(p9_model_mapped.hides("user.mine"));
     assert_false(p9_model_mapped.hides("trusted.virtfs.uid"));
+    /* But ACLs, under their own names. */
+    assert_string_equal(p9_model_mapped.acl_prefix, "user.virtfs.");
 }
 
 static int cannot_note(struct p9_server *s, int fd, const struct stat *want)
