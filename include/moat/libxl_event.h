@@ -41,11 +41,13 @@ typedef struct { uint8_t uuid[16]; } libxl_uuid;
 
 /*
  * A context for events and operations.  version: LIBXL_VERSION, else ERROR_VERSION.  flags: 0.
- * lg: where messages go; it stays the caller's and must outlive the context; NULL: nowhere.
+ * lg: where messages go; it stays the caller's and must outlive the context; NULL: nowhere.  It is
+ * used on any thread, by several at once, locked: it must not call the library for this ctx.
  * Nothing is connected, no signal is handled, no thread exists until an operation needs it.
  */
 int libxl_ctx_alloc(libxl_ctx **pctx, int version, unsigned flags, xentoollog_logger *lg);
-/* Ends event generation and frees; no operation may be in progress.  NULL is fine.  Returns 0. */
+/* Ends event generation and frees; no operation may be in progress, no thread inside the library,
+ * so it cannot be called from a callback of this ctx.  NULL is fine.  Returns 0. */
 int libxl_ctx_free(libxl_ctx *ctx);
 
 /* ------------------------------------------------------------------------------------- events */
