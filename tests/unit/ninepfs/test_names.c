@@ -104,6 +104,14 @@ static void links_are_data(void **state)
     assert_int_equal(c_mkdir(c, 2, "x", 0755), -ENOTDIR);
     assert_int_equal(c_symlink(c, 2, "x", "y"), -ENOTDIR);
     assert_int_equal(c_symlink(c, ROOT, "out", "y"), -EEXIST);
+    /* Nor through one that leads nowhere yet. */
+    assert_int_equal(c_symlink(c, ROOT, "dangling", "made"), 0);
+    assert_int_equal(c_mknod(c, ROOT, "dangling", S_IFREG | 0644, 0, 0), -EEXIST);
+    assert_int_equal(c_mkdir(c, ROOT, "dangling", 0755), -EEXIST);
+    assert_int_equal(p9c_walk(c, ROOT, 5, ""), 0);
+    assert_true(p9c_lcreate(c, 5, "dangling", O_RDWR, 0644) < 0);
+    assert_int_equal(p9c_clunk(c, 5), 0);
+    assert_false(host_has(c, "made"));
 
     memset(long_target, 'a', sizeof(long_target));
     long_target[4095] = 0;

@@ -2,6 +2,9 @@
 /* Requests about names that no guest should make, or not at once; what limits are told of all. */
 #include "tests/unit/ninepfs/calls.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "workers/ninepfs/fs.h"
 
 #define REMOVEDIR 0x200u
@@ -238,6 +241,87 @@ static void limits_hear_of_all_that_comes_and_goes(void **state)
     p9c_stop(c);
 }
 
+/* ---------- somebody on the host swaps a folder and a link */
+
+struct swap {
+    struct p9c *c;
+    atomic_bool enough;
+};
+
+static void *swap_main(void *arg)
+{
+    struct swap *s = arg;
+
+    while (!atomic_load(&s->enough))
+        if (renameat2(s->c->root_fd, "d", s->c->root_fd, "l", RENAME_EXCHANGE) < 0)
+            break;
+    return NULL;
+}
+
+/* What a guest may try below "d", whatever that is now; how many tries came to a folder. */
+static int try_all(struct p9c *c)
+{
+    struct setattr mode = { .valid = 0x01, .mode = 0777 }, cut = { .valid = 0x08, .size = 0 };
+    int came = 0;
+
+    if (!p9c_walk(c, ROOT, 1, "d")) {
+        came += !c_mkdir(c, 1, "x", 0755);
+        c_unlinkat(c, 1, "x", REMOVEDIR);
+        c_mknod(c, 1, "y", S_IFREG | 0644, 0, 0);
+        c_renameat(c, 1, "y", 1, "z");
+        c_unlinkat(c, 1, "z", 0);
+        c_symlink(c, 1, "s", "t");
+        c_unlinkat(c, 1, "s", 0);
+        c_setattr(c, 1, &mode);
+        p9c_clunk(c, 1);
+    }
+    if (!p9c_walk(c, ROOT, 1, "d/f")) {
+        c_setattr(c, 1, &mode);
+        c_setattr(c, 1, &cut);
+        p9c_remove(c, 1);
+    }
+    return came;
+}
+
+static void nothing_outside_is_touched_while_links_are_swapped(void **state)
+{
+    struct swap s = { .c = start_l(NULL, 1, 2) };
+    struct p9c *c = s.c;
+    char out[64], file[80], text[16];
+    struct stat dir, st, dir2, st2;
+    pthread_t thread;
+    int fd, came = 0, tries = 0;
+
+    snprintf(out, sizeof(out), "%.40s.out", c->root);
+    snprintf(file, sizeof(file), "%s/f", out);
+    assert_int_equal(mkdir(out, 0700), 0);
+    fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "outside", 7), 7);
+    assert_int_equal(stat(out, &dir), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(mkdirat(c->root_fd, "d", 0755), 0);
+    assert_int_equal(symlinkat(out, c->root_fd, "l"), 0);
+
+    assert_int_equal(pthread_create(&thread, NULL, swap_main, &s), 0);
+    for (tries = 0; tries < 20000 && (tries < 500 || came < 50 || came > tries - 50); tries++)
+        came += try_all(c);
+    atomic_store(&s.enough, true);
+    pthread_join(thread, NULL);
+    /* Both were met. */
+    assert_true(came > 0 && came < tries);
+    assert_int_equal(stat(out, &dir2), 0);
+    assert_int_equal(fstat(fd, &st2), 0);
+    assert_memory_equal(&dir.st_mtim, &dir2.st_mtim, sizeof(dir.st_mtim));
+    assert_memory_equal(&dir.st_ctim, &dir2.st_ctim, sizeof(dir.st_ctim));
+    assert_memory_equal(&st.st_ctim, &st2.st_ctim, sizeof(st.st_ctim));
+    assert_int_equal(pread(fd, text, sizeof(text), 0), 7);
+    close(fd);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(out), 0);
+    p9c_stop(c);
+}
+
 /* ---------- two rings at once */
 
 /* One request of a kind chosen by i, about few names, so that the rings meet. */
@@ -317,6 +401,7 @@ int main(void)
         cmocka_unit_test(cut_and_overlong_requests_change_nothing),
         cmocka_unit_test(a_read_only_export_is_not_changed),
         cmocka_unit_test(limits_hear_of_all_that_comes_and_goes),
+        cmocka_unit_test(nothing_outside_is_touched_while_links_are_swapped),
         cmocka_unit_test(rings_that_move_the_same_names_harm_nothing),
     };
 
