@@ -64,8 +64,8 @@ void job_finish(struct job *j, uint32_t cause, int errnum)
         ipc_text(j->message, sizeof(j->message), ipc_cause_words(cause));
     if (record_end(j, cause, errnum))
         warden_die("the recorder does not take the end of a job");
+    undo_end(j->undo);                  /* at once: a slot that stays gets another end */
     ask(&w.gate, MSG_XS_REVOKE, j->number, NULL, MSG_XS_DONE, &done, NULL);
-    undo_end(j->undo);
     ipc_text(verdict.message, sizeof(verdict.message), j->message);
     ipc_text(ended.message, sizeof(ended.message), j->message);
     job_free(j);                        /* before the answer: the domain is free for the next job */

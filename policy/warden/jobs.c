@@ -309,8 +309,8 @@ void job_begin(struct operator *o, const struct dom_info *info, struct hv_pin *p
     }
     if (record_end(j, CAUSE_INTERNAL, -rc))
         warden_die("the recorder does not take the end of a job");
-    ask(&w.gate, MSG_XS_REVOKE, j->number, NULL, MSG_XS_DONE, &done, NULL);
     undo_end(j->undo);
+    ask(&w.gate, MSG_XS_REVOKE, j->number, NULL, MSG_XS_DONE, &done, NULL);
     operator_deny(o, EXIT_FAILED, 0, &j->dom, "%s (%s)", j->message, strerrorname_np(-rc) ?: "?");
     job_free(j);
 }
@@ -325,7 +325,7 @@ void job_resume(struct operator *o, const struct dom_info *info, struct hv_pin *
                 const char *name, uint32_t line)
 {
     struct job *j = enter(o, info, name, line);
-    uint32_t cause = CAUSE_NONE;
+    uint32_t cause;
 
     if (!j)
         return;
@@ -339,13 +339,9 @@ void job_resume(struct operator *o, const struct dom_info *info, struct hv_pin *
     /* A request to suspend that still stands would be answered right after. */
     undo_set(j->undo, UNDO_SHUTDOWN_WRITTEN | UNDO_SUSPENDED);
     undo_now(j->undo);
-    snprintf(j->message, sizeof(j->message), "domain %u (%s) goes on", j->dom.domid, j->name);
-    if (j->undo->bits & UNDO_SUSPENDED) {
-        undo_clear(j->undo, UNDO_BITS);     /* not tried again behind the operator's back */
-        cause = CAUSE_INTERNAL;
-        snprintf(j->message, sizeof(j->message), "domain %u (%s) could not be resumed",
-                 j->dom.domid, j->name);
-    }
+    cause = undo_resumed(j->undo);
+    snprintf(j->message, sizeof(j->message), "domain %u (%s) %s", j->dom.domid, j->name,
+             undo_resumed_words(cause));
     if (record_end(j, cause, 0))
         warden_die("the recorder does not take the end of a job");
     undo_end(j->undo);                  /* xenstored may not have been told yet: undo_tick() */

@@ -127,19 +127,57 @@ void undo_tick(void)
     }
 }
 
-/* Before the undoing: what its end will say if that succeeds. */
-static const char *words_of(const struct undo_slot *s)
+/* It is not tried again behind the operator's back, and a suspend from now on is somebody else's.
+ */
+uint32_t undo_resumed(struct undo_slot *s)
 {
-    if (s->bits & UNDO_LEFT)
-        return "confirmed before the restart: the domain stays suspended";
-    if (s->kind == KIND_RESUME)
-        return s->bits ? "what was left to do of it was done" : "nothing was done";
-    return "undone";
+    const struct dom d = slot_dom(s);
+    struct dom_info info;
+    int r = dom_same(&d, &info);
+
+    if (r == -ESRCH || (!r && info.dying)) {
+        undo_clear(s, UNDO_BITS);
+        return CAUSE_GUEST_DIED;
+    }
+    if (!(s->bits & UNDO_SUSPENDED) || (!r && !dom_suspended(&info))) {
+        undo_clear(s, UNDO_SUSPENDED);
+        return CAUSE_NONE;
+    }
+    undo_clear(s, UNDO_SUSPENDED | UNDO_XS_RESUME);
+    return CAUSE_INTERNAL;
+}
+
+const char *undo_resumed_words(uint32_t cause)
+{
+    return cause == CAUSE_NONE ? "goes on" : cause == CAUSE_GUEST_DIED ? "is gone" :
+           "could not be resumed";
+}
+
+/* What the end of a job says whose warden died: what is so now, for nobody knows how far it came.
+ * bits: before the undoing. */
+static const char *words_of(struct undo_slot *s, uint32_t bits)
+{
+    const struct dom d = slot_dom(s);
+    struct dom_info info;
+
+    if (bits & UNDO_LEFT)
+        return !dom_same(&d, &info) && dom_suspended(&info)
+            ? "confirmed before the restart: the domain stays suspended"
+            : "confirmed before the restart: the domain was left suspended, and is so no longer";
+    if (s->kind != KIND_RESUME)
+        return s->bits ? "not all could be undone yet" : "undone";
+    if (!bits)
+        return "done as far as its acts say";
+    switch (undo_resumed(s)) {
+    case CAUSE_NONE: return "the domain goes on";
+    case CAUSE_GUEST_DIED: return "the domain is gone";
+    default: return "the domain could not be resumed";
+    }
 }
 
 void undo_leftovers(void)
 {
-    const char *words;
+    uint32_t bits;
 
     for (unsigned i = 0; i < UNDO_SLOTS; i++) {
         struct undo_slot *s = undo_at(i);
@@ -148,12 +186,9 @@ void undo_leftovers(void)
             continue;
         if (s->bits & UNDO_DESTROY_BEGUN && job_adopt_destroy(s))
             continue;
-        words = words_of(s);
+        bits = s->bits;
         undo_now(s);
-        if (s->bits && !(s->bits & UNDO_LEFT))
-            words = s->kind == KIND_RESUME ? "not all could be done yet"
-                                           : "not all could be undone yet";
-        if (record_interrupted(s, words))
+        if (record_interrupted(s, words_of(s, bits)))
             warden_die("the recorder does not take the end of an interrupted job");
         undo_end(s);
     }

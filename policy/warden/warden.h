@@ -191,6 +191,9 @@ void parent_message(struct ipc_frame *f);
 void undo_now(struct undo_slot *s);
 void undo_end(struct undo_slot *s);             /* the job is over and recorded */
 void undo_inherit(struct undo_slot *to);        /* a new job takes over what is left */
+/* After undo_now() of a slot of KIND_RESUME: an enum job_cause, and words for the domain's name. */
+uint32_t undo_resumed(struct undo_slot *s);
+const char *undo_resumed_words(uint32_t cause);
 void undo_tick(void);
 void undo_leftovers(void);
 

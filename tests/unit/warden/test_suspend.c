@@ -135,6 +135,33 @@ static void test_killed_in_between(void **state)
     stays_suspended();
 }
 
+/* The end is in the log, the gate does not answer, and the warden is killed: one end all the same.
+ */
+static void test_killed_after_end(void **state)
+{
+    rule(OP_SAVE, true, "web");
+    world_start();
+    save_saved(INTENT_SUSPENDED);
+    t.silent_gate = true;
+    op_commit();
+    for (int i = 0; i < 100 && !count("rec end"); i++)
+        pump(20);
+    pump(100);
+    world_stop();
+    t.silent_gate = false;
+    world_start();
+    assert_int_equal(count("rec end"), 1);
+    stays_suspended();
+}
+
+static void test_slot_left_domain_gone(void **state)
+{
+    dom(5)->exists = false;
+    left(KIND_SAVE, UNDO_LEFT | UNDO_SUSPENDED | UNDO_SHUTDOWN_WRITTEN);
+    world_start();
+    ended_interrupted("is so no longer");
+}
+
 static void test_slot_left(void **state)
 {
     dom(5)->flags |= SUSPENDED_FLAGS;
@@ -234,7 +261,19 @@ static void test_resume_interrupted(void **state)
     left(KIND_RESUME, UNDO_SUSPENDED | UNDO_SHUTDOWN_WRITTEN);
     world_start();
     ORDER("rec act resume", "hv resume 5", "xs undo 2", "rec end", "ready");
-    ended_interrupted("was done");
+    ended_interrupted("goes on");
+}
+
+/* Somebody else has resumed it meanwhile, and may suspend it again: that is not moat's to undo. */
+static void test_resume_interrupted_and_overtaken(void **state)
+{
+    left(KIND_RESUME, UNDO_SUSPENDED | UNDO_SHUTDOWN_WRITTEN);
+    world_start();
+    ended_interrupted("goes on");
+    dom(5)->flags |= SUSPENDED_FLAGS;
+    pump(2500);
+    assert_int_equal(count("hv resume"), 0);
+    assert_int_equal(world_read_undo(3)->job, 0);
 }
 
 static void test_resume_interrupted_half(void **state)
@@ -243,7 +282,44 @@ static void test_resume_interrupted_half(void **state)
     world_start();
     ORDER("xs undo 2", "rec end", "ready");
     assert_int_equal(count("hv resume"), 0);
-    ended_interrupted("was done");
+    ended_interrupted("goes on");
+}
+
+/* Its end could not be recorded: the next warden must not say that nothing was done. */
+static void test_resume_interrupted_at_end(void **state)
+{
+    struct ipc_chan op;
+
+    rule(OP_RESUME, true, "web");
+    dom(5)->flags |= SUSPENDED_FLAGS;
+    world_start();
+    t.fail_record = RECORD_END;
+    op = op_connect();
+    op_send(&op, KIND_RESUME, 0, "web", 0, -1);
+    world_wait_exit();
+    close(op.fd);
+    assert_int_equal(count("hv resume 5"), 1);
+    t.fail_record = 0;
+    world_start();
+    assert_string_equal(record_of(RECORD_END, 0)->message, "done as far as its acts say");
+    assert_int_equal(count("hv resume 5"), 1);
+    assert_int_equal(world_read_undo(0)->job, 0);
+}
+
+/* Between the decision and the act somebody destroys it. */
+static void test_resume_of_a_domain_that_dies(void **state)
+{
+    rule(OP_RESUME, true, "web");
+    dom(5)->flags |= SUSPENDED_FLAGS;
+    dom(5)->dies = true;
+    world_start();
+    assert_int_equal(resume("web", &done), MSG_DONE);
+    assert_int_equal(done.exit_code, EXIT_FAILED);
+    assert_int_equal(done.rc, -24);
+    assert_non_null(strstr(done.message, "is gone"));
+    assert_int_equal(record_of(RECORD_END, 0)->cause, CAUSE_GUEST_DIED);
+    assert_int_equal(count("hv resume"), 0);
+    assert_int_equal(fake->pins, 0);
 }
 
 static void test_resume_interrupted_at_once(void **state)
@@ -251,7 +327,7 @@ static void test_resume_interrupted_at_once(void **state)
     dom(5)->flags |= SUSPENDED_FLAGS;
     left(KIND_RESUME, 0);
     world_start();
-    ended_interrupted("nothing was done");
+    ended_interrupted("done as far as its acts say");
     stays_suspended();
 }
 
@@ -266,12 +342,17 @@ int main(void)
         T(test_no_record_not_left, "no record that it is left suspended: it is resumed"),
         T(test_killed_in_between, "a warden killed after COMMIT: it stays, and the next one says so"),
         T(test_slot_left, "a slot that says left is recorded and touched no more"),
+        T(test_killed_after_end, "a warden killed after the end was recorded: no second end"),
+        T(test_slot_left_domain_gone, "of one whose domain is gone meanwhile it says so"),
         T(test_resume, "resume: pin, record, act, end, without worker and parent"),
         T(test_resume_after_suspended_save, "resume after a save that left it suspended"),
         T(test_resume_pv, "resume of a 32-bit PV guest"),
         T(test_resume_of_a_domain_with_a_job, "resume of a domain that is being saved is refused"),
         T(test_resume_fails, "a resume that fails is said and not repeated"),
         T(test_resume_interrupted, "a resume begun before a restart is done after it"),
+        T(test_resume_of_a_domain_that_dies, "a domain that dies in a resume does not go on"),
+        T(test_resume_interrupted_and_overtaken, "one that was overtaken undoes no later suspend"),
+        T(test_resume_interrupted_at_end, "one that lacked only its end is not said to be nothing"),
         T(test_resume_interrupted_half, "its xenstore half, too"),
         T(test_resume_interrupted_at_once, "a resume that had only begun leaves things as they were"),
     };

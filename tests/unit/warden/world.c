@@ -310,6 +310,8 @@ static void gate_undo(struct msg_XS_DONE *a)
         d->suspends_late = false;
         d->flags |= XEN_DOMINF_shutdown | 2u << XEN_DOMINF_shutdownshift;
     }
+    if (d && d->dies)
+        d->flags |= XEN_DOMINF_dying;
     a->errnum = 0;
     a->withdrawn = t.unread && u.what & XSUNDO_SHUTDOWN;
 }

@@ -38,6 +38,7 @@ struct fdom {
     uint32_t width;
     char name[64];                  /* what the gate says */
     uint32_t facts;
+    bool dies;                      /* on XS_UNDO, as if somebody destroyed it just then */
     bool suspends_late;             /* on XS_UNDO of the request, as a guest that had acknowledged */
 };
 
