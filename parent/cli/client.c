@@ -32,6 +32,7 @@ int client_domain(struct msg_INTENT *intent, const char *domain)
 static int connect_to_moatd(struct ipc_chan *ch)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd;
 
     if (strlen(cli.socket) >= sizeof(sa.sun_path)) {
         cli_error("--socket: the path is longer than %zu characters", sizeof(sa.sun_path) - 1);
@@ -39,14 +40,14 @@ static int connect_to_moatd(struct ipc_chan *ch)
     }
     strcpy(sa.sun_path, cli.socket);
     *ch = (struct ipc_chan){.fd = -1, .self = OPERATOR, .peer = WARDEN | PARENT, .phase = PH_RUN};
-    ch->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (ch->fd < 0 || connect(ch->fd, (struct sockaddr *)&sa, sizeof(sa))) {
+    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
         cli_error("cannot reach moatd at %s: %s; is moatd running?", cli.socket, strerror(errno));
-        if (ch->fd >= 0)
-            close(ch->fd);
-        ch->fd = -1;
+        if (fd >= 0)
+            close(fd);
         return EXIT_FAILED;
     }
+    ch->fd = fd;                        /* not before: what a signal ends is a connection */
     return 0;
 }
 

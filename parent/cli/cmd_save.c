@@ -21,7 +21,7 @@ struct save {
     struct progress progress;
     struct msg_STARTED started;
     uint64_t bytes;
-    bool committed;
+    volatile bool committed;        /* from here on ^C does not end the save */
     struct timespec begin;
 };
 
@@ -32,21 +32,28 @@ static volatile sig_atomic_t interrupted;
 
 static void on_signal(int sig)
 {
-    static const char words[] = "moat: ending the save, its domain goes on; "
-                                "once more leaves without waiting for that\n";
+    static const char ending[] = "moat: ending the save, its domain goes on; "
+                                 "once more leaves without waiting for that\n";
+    static const char too_late[] = "moat: the image is confirmed, its save cannot be ended any "
+                                   "more; once more leaves without waiting for the rest\n";
+    const struct save *s = interruptible;
+    const bool late = s && s->committed;
     int saved = errno;
 
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    if (!interruptible || interruptible->ch.fd < 0) {
+    if (!s || s->ch.fd < 0) {
         raise(sig);                     /* not begun, or over: as if there were no handler */
         return;
     }
-    interrupted = 1;
-    shutdown(interruptible->ch.fd, SHUT_WR);
-    if (interruptible->progress.drawn && write(STDERR_FILENO, "\n", 1) < 0)
+    if (!late) {
+        interrupted = 1;
+        shutdown(s->ch.fd, SHUT_WR);
+    }
+    if (s->progress.drawn && write(STDERR_FILENO, "\n", 1) < 0)
         errno = saved;
-    if (write(STDERR_FILENO, words, sizeof(words) - 1) < 0)
+    if (write(STDERR_FILENO, late ? too_late : ending,
+              late ? sizeof(too_late) - 1 : sizeof(ending) - 1) < 0)
         errno = saved;
     errno = saved;
 }

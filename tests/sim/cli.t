@@ -218,6 +218,50 @@ wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ \"\$(field 1 shutdown)\" = - ]
 is "$(ls -A "$home"):$(field 1 shutdown)" ":-" "no file, the guest runs"
 simctl set 1 suspend-ms=5
 
+# Before a busy moatd has taken the connection nothing has begun: the first signal leaves.
+python3 - >/dev/null <<'PY' &
+import socket, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind("/run/moat/busy.sock")
+s.listen(0)
+c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+c.connect("/run/moat/busy.sock")
+time.sleep(20)
+PY
+busy=$!
+wait_until 5 test -S /run/moat/busy.sock
+chmod 666 /run/moat/busy.sock
+sleep 0.2
+env --default-signal=INT as backupd "$MOAT" --socket /run/moat/busy.sock save -c web "$home/busy.img" 2>"$SIM/err" &
+command=$!
+wait_until 5 sh -c ". '$TOP/tests/sim/lib.sh'; [ -n \"\$(pids_of moat)\" ]"
+sleep 0.3
+kill -INT "$(pids_of moat)"
+wait_until 3 sh -c "! kill -0 $command"
+ok $? "a save that has not begun ends at the first SIGINT"
+kill "$command" $busy 2>/dev/null
+wait $command && st=0 || st=$?
+is "$st" 130 "as if there were no handler"
+is "$(cat "$SIM/err"):$(ls -A "$home")" ":" "without a word, without a file"
+
+# After COMMIT the save cannot be ended: ^C does not say that the domain goes on.
+simctl create name=web9,domid=9,type=pvh,mem=4
+simctl xenstored stuck
+env --default-signal=INT as admind "$MOAT" save web9 /home/admind/late.img 2>"$SIM/err" &
+command=$!
+wait_until 10 test -e /home/admind/late.img
+sleep 0.3
+kill -INT "$(pids_of moat)"
+wait_until 2 grep -q 'cannot be ended any more' "$SIM/err"
+ok $? "SIGINT while the domain is destroyed: it is too late, and that is said"
+simctl xenstored unstuck
+wait $command && st=0 || st=$?
+is "$st" 0 "the save succeeds"
+like "$(cat "$SIM/err")" 'the domain is destroyed' "and says so"
+is "$(grep -c 'goes on' "$SIM/err")" 0 "nothing says that the domain goes on"
+wait_until 5 sh -c '! simctl state 9'
+ok $? "it is gone"
+
 # ---- FILE where others write: what stands there by the end is not replaced
 
 mkdir -m 1777 /home/shared
