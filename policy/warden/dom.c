@@ -47,6 +47,7 @@ static void convert(const struct xen_domctl_getdomaininfo *x, struct dom_info *i
         .guest_type = guest_type(x),
         .dying = x->flags & XEN_DOMINF_dying,
         .shutdown = x->flags & XEN_DOMINF_shutdown,
+        .paused = x->flags & XEN_DOMINF_paused,
         .xenstore = x->flags & XEN_DOMINF_xs_domain,
         .reason = (x->flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask,
         .vcpus = x->nr_online_vcpus,

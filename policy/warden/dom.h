@@ -21,7 +21,7 @@ struct dom_info {
     struct dom id;
     uint32_t flags;                 /* XEN_DOMINF_* */
     uint32_t guest_type;            /* enum guest_type */
-    bool dying, shutdown, xenstore;
+    bool dying, shutdown, paused, xenstore;
     uint32_t reason;                /* SHUTDOWN_*, when shut down */
     uint32_t vcpus, max_vcpu_id, ssidref, cpupool;
     uint64_t tot_pages, max_pages, outstanding_pages, shared_info_frame, cpu_ns;

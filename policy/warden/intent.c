@@ -203,7 +203,8 @@ static const char *resume_bad(const struct dom_info *info, uint32_t facts)
     if (info->guest_type == GUEST_HVM || facts & XSFACT_DEVICE_MODEL)
         return "it has a device model, which moat cannot resume yet";
     if (!info->shutdown)
-        return "it is not suspended";
+        return info->paused ? "it is paused, not suspended; xl unpause lets it go on"
+                            : "it is not suspended";
     return dom_suspended(info) ? NULL : "it is shut down, but not suspended";
 }
 

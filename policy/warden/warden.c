@@ -168,7 +168,9 @@ static bool unasked(const struct ipc_chan *ch, struct ipc_frame *f)
         fd = ipc_take_fd(f, 0);
         rc = take_table(fd);
         close_fd(&fd);
-        if (rc)
+        if (!rc)
+            watches_ruled();
+        else
             fprintf(stderr,
                     "moat-warden: a table of rules was refused: not sealed or out of bounds\n");
         record_note(rc ? "a table of rules was refused" : "a table of rules was taken",

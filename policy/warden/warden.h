@@ -142,7 +142,8 @@ struct watch {
     bool gone;                      /* the domain, for good */
     bool blocked;                   /* the watcher does not read: there is something to be told */
     struct ipc_chan ch;
-    uid_t uid;
+    struct rules_peer peer;
+    char name[64];                  /* by which a rule allowed it */
     struct dom dom;                 /* handle zero: there was no such domain */
     uint32_t state, reason;         /* as last told, 0 = not yet */
 };
@@ -150,6 +151,7 @@ extern struct watch watches[WATCHES_MAX];
 void watch_begin(struct operator *o);
 void watch_ready(struct watch *o, short revents);   /* poll()'s */
 void watches_changed(void);         /* some domain was shut down, resumed or is gone */
+void watches_ruled(void);           /* there is a new table of rules */
 void watches_run(void);             /* each turn of the loop */
 int64_t watches_wait(void);         /* ms until watches_run() has something to do */
 

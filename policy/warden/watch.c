@@ -21,6 +21,7 @@
 struct watch watches[WATCHES_MAX];
 static struct {
     bool look;                  /* some domain has changed */
+    bool ruled;                 /* so have the rules */
     int64_t looked;
     /* A user who watches and goes in a loop must not fill the disk: beyond the bound only the
      * number of watches is recorded. */
@@ -111,11 +112,23 @@ void watches_changed(void)
     all.look = true;
 }
 
+void watches_ruled(void)
+{
+    all.ruled = true;
+}
+
+/* Closed without a word, as by a restart: whoever asks again is told why not. */
+static void recheck(struct watch *o)
+{
+    if (!o->gone && !rules_match(w.rules, &o->peer, OP_LIST, o->name).allow)
+        end(o);
+}
+
 int64_t watches_wait(void)
 {
     for (unsigned i = 0; i < WATCHES_MAX; i++)
         if (watches[i].used)
-            return all.look ? 0 : all.looked + LOOK_MS - now_ms();
+            return all.look || all.ruled ? 0 : all.looked + LOOK_MS - now_ms();
     return INT64_MAX;
 }
 
@@ -148,6 +161,10 @@ void watches_run(void)
         all.noted = now;
         record_note("watches that have no line of their own", REFUSED_FLOOD, dropped);
     }
+    for (unsigned i = 0; i < WATCHES_MAX && all.ruled; i++)
+        if (watches[i].used)
+            recheck(&watches[i]);
+    all.ruled = false;
     if (!all.look && now - all.looked < LOOK_MS)
         return;
     all.look = false;
@@ -183,7 +200,7 @@ static struct watch *find_place(uid_t uid, unsigned *same)
     for (unsigned i = 0; i < WATCHES_MAX; i++) {
         if (!watches[i].used)
             free = &watches[i];
-        else if (watches[i].uid == uid)
+        else if (watches[i].peer.uid == uid)
             (*same)++;
     }
     return *same < WATCHES_PER_UID ? free : NULL;
@@ -271,8 +288,9 @@ void watch_begin(struct operator *o)
                       "the audit log cannot be written, so nothing is done");
         return;
     }
-    *new = (struct watch){.used = true, .ch = o->ch, .uid = o->asker.peer.uid, .dom = info.id,
+    *new = (struct watch){.used = true, .ch = o->ch, .peer = o->asker.peer, .dom = info.id,
                           .gone = gone};
+    ipc_text(new->name, sizeof(new->name), name);
     new->ch.takes_fds = false;
     new->ch.drops_fds = true;
     o->ch.fd = -1;                  /* it is the watch's now */

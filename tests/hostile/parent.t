@@ -54,7 +54,7 @@ def check_audit(lines, words):
         yield "audit: no refusal of the parent's message is counted: %s" % end[0]
     if "xenstore" in words and not noted(lines):
         yield "audit: no refusal of the gate is counted"
-    if ("destroy" in acts) != ("gone" in words):
+    if ("destroy" in acts) != ("gone" in words) or ("leave suspended" in acts) != ("left" in words):
         yield "audit: acts %s" % acts
 
 
@@ -66,10 +66,14 @@ def check_calls(calls, gone):
             yield "the domain was destroyed"
 
 
-def settled():
-    """Its domain is as before: undone, and nothing held."""
+def settled(shutdown="-"):
+    """Its domain is as before, or suspended: undone, and nothing held."""
     s = h.state(1)
-    return s and (s["shutdown"], s["logdirty"], s["pauses"], s["pins"]) == ("-", "0", "0", "0")
+    return s and (s["shutdown"], s["logdirty"], s["pauses"], s["pins"]) == (shutdown, "0", "0", "0")
+
+
+def wanted(words):
+    return "2" if "left" in words else "-"
 
 
 def check(before, out, log, lines, calls, words):
@@ -84,7 +88,7 @@ def check(before, out, log, lines, calls, words):
     if gone:
         if h.state(1) is not None:
             yield "the domain is still there"
-    elif not settled():
+    elif not settled(wanted(words)):
         yield "its own domain: %s" % h.state(1)
     now = nodes()
     for n in NODES:
@@ -102,11 +106,20 @@ def recreate():
         if h.state(1) is None else None
 
 
+def suspend():
+    """An operator that wants the domain to stay suspended: what the command has no option for."""
+    return subprocess.Popen(["python3", h.TOP + "/tests/sim/asks.py", "--suspended", "save", "web",
+                             "/home/admind/web.img"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, user=h.USERS["admind"], group=h.USERS["admind"],
+                            extra_groups=[], cwd="/")
+
+
 def run(options):
     args = [o for o in options.split() if o.startswith("-")]
     if "destroy" not in options and "-p" not in args:
         args.append("-c")
-    process = h.command("admind", "save", *args, "web", "/home/admind/web.img")
+    process = suspend() if "suspended" in options else \
+        h.command("admind", "save", *args, "web", "/home/admind/web.img")
     if "killed" in options:
         worker = h.wait_until(5, lambda: h.state(1)["pins"] != "0" and h.residents().get("worker"))
         if worker:
@@ -129,7 +142,8 @@ def matching(expect):
 
 
 def perform(name, expect, options, promise):
-    """expect: alternatives, each a cause ("*" = any) and words: gone, job-state, xenstore."""
+    """expect: alternatives, each a cause ("*" = any) and words: gone, left (suspended), job-state,
+    xenstore."""
     global seen
     moatd = h.start_moatd(PROGRAM, MOAT_ATTACK=name)
     audit.new()
@@ -142,11 +156,13 @@ def perform(name, expect, options, promise):
     problems = [] if h.wait_until(40, ended) else ["audit: a job has no end"]
     words = matching(expect)
     gone = "gone" in words
-    h.wait_until(5, lambda: h.state(1) is None if gone else settled())
+    h.wait_until(5, lambda: h.state(1) is None if gone else settled(wanted(words)))
     if not h.wait_until(20, lambda: h.serves(2) is not None):
         problems.append("moat list does not answer")
     h.wait_until(3, lambda: not h.leftovers())
     problems += check(before, out, h.moatd_log()[size:], seen, h.trace_from(count), words)
+    if "left" in words and h.moat("admind", "resume", "web")[0]:
+        problems.append("it cannot be resumed")
     problems += h.stop_moatd(moatd)
     tap.ok(not problems, "%s: %s" % (name, promise), *problems, "moat: %s %s" % (status, out[-400:]),
            h.moatd_log()[size:][-800:])

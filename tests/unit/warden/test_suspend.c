@@ -238,6 +238,17 @@ static void test_resume_of_a_domain_with_a_job(void **state)
     assert_int_equal(fake->pins, 1);
 }
 
+static void test_resume_of_a_paused_domain(void **state)
+{
+    rule(OP_RESUME, true, "*");
+    dom(5)->paused = 1;
+    world_start();
+    assert_int_equal(resume("web", &denied), MSG_DENIED);
+    assert_non_null(strstr(denied.message, "it is paused, not suspended; xl unpause"));
+    assert_int_equal(dom(5)->paused, 1);
+    assert_int_equal(count("rec begin"), 0);
+}
+
 static void test_resume_fails(void **state)
 {
     rule(OP_RESUME, true, "*");
@@ -348,6 +359,7 @@ int main(void)
         T(test_resume_after_suspended_save, "resume after a save that left it suspended"),
         T(test_resume_pv, "resume of a 32-bit PV guest"),
         T(test_resume_of_a_domain_with_a_job, "resume of a domain that is being saved is refused"),
+        T(test_resume_of_a_paused_domain, "resume of a domain that is paused only says so"),
         T(test_resume_fails, "a resume that fails is said and not repeated"),
         T(test_resume_interrupted, "a resume begun before a restart is done after it"),
         T(test_resume_of_a_domain_that_dies, "a domain that dies in a resume does not go on"),

@@ -581,6 +581,29 @@ static void test_restart(void **state)
     closed(&op);
 }
 
+/* A user who may no longer list a domain is told nothing of it any more. */
+static void test_new_rules(void **state)
+{
+    struct ipc_chan web, pv;
+    struct rule_row *r = rule(OP_LIST, true, "*");
+
+    world_start();
+    web = watch("web", 5);
+    pv = watch("pv", 6);
+    world_new_rules();
+    silent(&web);                   /* nothing has changed for it */
+    snprintf(r->pattern, sizeof(r->pattern), "pv");
+    world_new_rules();
+    closed(&web);
+    silent(&pv);
+    web = ask("5");
+    denied(&web, EXIT_DENIED, "no rule lets you list '5'");
+    set(6, DOWN(0));
+    released();
+    told(&pv, DOMAIN_SHUTDOWN, 0);
+    close(pv.fd);
+}
+
 #define T(f, name) {name, f, world_setup, world_teardown, NULL}
 
 int main(void)
@@ -607,6 +630,7 @@ int main(void)
         T(test_gone_watchers, "whatever a watcher says ends the watch"),
         T(test_other_commands_go_on, "a save of a watched domain goes on, and its end is told"),
         T(test_resumed_by_the_warden, "a resume by the warden is told at once"),
+        T(test_new_rules, "new rules end the watches that they do not allow, and no others"),
         T(test_restart, "the end of the warden is the end of the watch"),
     };
 

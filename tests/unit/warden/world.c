@@ -178,6 +178,12 @@ static void send_table(void)
     close(fd);
 }
 
+void world_new_rules(void)
+{
+    send_table();
+    pump(50);
+}
+
 static void run_warden(int *fds)
 {
     int high[16];

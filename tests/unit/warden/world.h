@@ -87,6 +87,7 @@ extern struct world t;
 int world_setup(void **state);      /* cmocka: a world with four domains and one rule, not started */
 int world_teardown(void **state);
 void world_start(void);             /* the warden, until READY (or its exit) */
+void world_new_rules(void);         /* t.rules as they are now, as after a reload */
 void world_stop(void);              /* kill -9 of the warden */
 void world_close(void);             /* end of file on all its channels but nothing else */
 void world_wait_exit(void);
