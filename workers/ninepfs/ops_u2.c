@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only */
 /* 9P2000.u: stats: Tstat, Twstat, and folders, which are read as a row of stats. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -247,43 +246,74 @@ struct rows {
     struct p9_node *parent;         /* of the folder; the root's is itself */
     uint64_t cookie;                /* behind the last row */
     unsigned int seen;
-    bool full;
+    bool full;                      /* the next row does not fit */
+    int rc;                         /* or cannot be made now */
 };
 
-/* A row: one stat, whole or not at all.  What is gone, or cannot be looked at, has none. */
-static int row(void *arg, const struct p9_dirent *d)
+/* A link in the folder, as the host has it. */
+static int put_link_at(struct rows *rows, const char *name, const struct stat *st)
 {
-    struct rows *rows = arg;
+    char target[P9_U_TARGET_MAX];
+    ssize_t len = readlinkat(rows->f->node->fd, name, target, sizeof(target));
+
+    if (len < 0)
+        return -errno;
+    put_stat(&rows->wr, st, name, target, (size_t)len);
+    return 0;
+}
+
+static int put_row(struct rows *rows, const struct p9_dirent *d)
+{
     struct p9_server *s = rows->q->s;
-    size_t len = rows->wr.len;
-    struct p9_node *n;
+    struct p9_node *dir = rows->f->node, *n = NULL;
     struct stat st;
     int rc;
 
-    if (!strcmp(d->name, "."))
-        n = p9_node_ref(&s->nodes, rows->f->node);
-    else if (!strcmp(d->name, ".."))
-        n = p9_node_ref(&s->nodes, rows->parent);
-    else
-        n = NULL;
-    if (n)
+    if (!strcmp(d->name, ".") || !strcmp(d->name, "..")) {
+        n = p9_node_ref(&s->nodes, d->name[1] ? rows->parent : dir);
         rc = p9_fs_stat(s, n, &st);
-    else if (s->cfg.model || d->type == DT_LNK)
-        rc = p9_fs_lookup(s, rows->f->node, d->name, &n, &st);
-    else
-        rc = p9_fs_stat_at(s, rows->f->node, d->name, &st);
-    /* It has become a link meanwhile. */
-    if (!rc && !n && S_ISLNK(st.st_mode))
-        rc = p9_fs_lookup(s, rows->f->node, d->name, &n, &st);
+    } else if (s->cfg.model) {
+        rc = p9_fs_lookup(s, dir, d->name, &n, &st);
+        if (rc)
+            return rc;
+    } else {
+        rc = p9_fs_stat_at(s, dir, d->name, &st);
+    }
     if (!rc && n)
         rc = put_node(s, &rows->wr, n, d->name, &st);
+    else if (!rc && S_ISLNK(st.st_mode))
+        rc = put_link_at(rows, d->name, &st);
     else if (!rc)
         put_stat(&rows->wr, &st, d->name, NULL, 0);
     p9_node_put(&s->nodes, n);
+    return rc;
+}
+
+/* A row: one stat, whole or not at all. */
+static int row(void *arg, const struct p9_dirent *d)
+{
+    struct rows *rows = arg;
+    size_t len = rows->wr.len;
+    int rc = put_row(rows, d);
+
     if (rows->wr.bad) {
         rows->wr.bad = false;
         rows->wr.len = len;
         rows->full = true;
+        return 1;
+    }
+    switch (rc) {
+    case 0:
+        break;
+    /* Gone, or another kind meanwhile; another file system's root; not ours to look at. */
+    case -ENOENT:
+    case -EINVAL:
+    case -EXDEV:
+    case -EACCES:
+        break;
+    /* We have no room: what stands there is not left out for that. */
+    default:
+        rows->rc = rc;
         return 1;
     }
     rows->seen++;
@@ -316,7 +346,7 @@ static int read_rows(struct rows *rows, uint32_t count)
     rows->parent = l ? l->dir : rows->f->node;
     /* A stat is at least three times what the kernel says of the entry: little is read in vain. */
     rows->seen = 1;
-    while (!rc && rows->seen && !rows->full) {
+    while (!rc && rows->seen && !rows->full && !rows->rc) {
         rows->seen = 0;
         rc = p9_dir_read(rows->q, rows->f, rows->cookie, (count - (uint32_t)rows->wr.len) / 3, row,
                          rows);
@@ -339,9 +369,9 @@ static int dir_read(struct p9_req *q, struct p9_fid *f, uint64_t off, uint32_t c
     p9_wr_init(&rows.wr, q->data, count);
     rows.cookie = from.cookie;
     rc = read_rows(&rows, count);
-    /* That nothing fits is not the end. */
-    if (!rc && rows.full && !rows.wr.len)
-        rc = -EINVAL;
+    /* That there is no row yet is not the end. */
+    if (!rc && !rows.wr.len)
+        rc = rows.full ? -EINVAL : rows.rc;
     if (rc)
         return rc;
     pthread_mutex_lock(&cur->lock);

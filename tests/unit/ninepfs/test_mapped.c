@@ -349,6 +349,36 @@ static void folders_list_the_types_that_the_guest_sees(void **state)
     p9c_stop(c);
 }
 
+/* Each entry needs a node for a moment: with none free the listing fails, and omits nothing. */
+static void a_listing_without_room_for_nodes_fails(void **state)
+{
+    struct p9_config cfg = { .model = &p9_model_mapped, .max_nodes = 3 };
+    struct p9c *c = start_u(&cfg, 1, 2);
+    uint8_t buf[2000];
+
+    host_file(c, "f", "x");
+    host_file(c, "g", "x");
+    host_file(c, "h", "x");
+    assert_int_equal(p9c_walk(c, ROOT, 1, ""), 0);
+    assert_int_equal(u_open(c, 1, OREAD), 0);
+    assert_int_equal(p9c_walk(c, ROOT, 2, "f"), 0);
+    assert_int_equal(p9c_walk(c, ROOT, 3, "g"), 0);
+    /* What can be told comes; then the error, not the end. */
+    for (uint64_t off = 0;;) {
+        int64_t r = p9c_read(c, 1, off, buf, sizeof(buf));
+
+        if (r < 0) {
+            assert_int_equal(r, -EMFILE);
+            break;
+        }
+        assert_true(r > 0);
+        off += (uint64_t)r;
+    }
+    assert_int_equal(p9c_clunk(c, 2), 0);
+    assert_true(p9c_read(c, 1, 0, buf, sizeof(buf)) > 5 * 63);
+    p9c_stop(c);
+}
+
 static void its_attributes_are_hidden(void **state)
 {
     assert_true(p9_model_mapped.hides("user.virtfs.uid"));
@@ -409,6 +439,7 @@ int main(void)
         cmocka_unit_test(modes_and_owners_change_in_the_notes),
         cmocka_unit_test(a_program_that_changes_loses_its_set_id_bits),
         cmocka_unit_test(folders_list_the_types_that_the_guest_sees),
+        cmocka_unit_test(a_listing_without_room_for_nodes_fails),
         cmocka_unit_test(its_attributes_are_hidden),
         cmocka_unit_test(what_cannot_be_noted_is_not_made),
     };

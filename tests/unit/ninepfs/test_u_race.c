@@ -120,7 +120,7 @@ static void of_two_creates_on_a_fid_one_leaves_a_file(void **state)
     p9c_stop(c);
 }
 
-/* The fid goes while it is read, written or changed: an answer or EBADF, and nothing stays open. */
+/* The fid goes, and its file, while it is looked at: an answer or an error, and nothing stays. */
 static void a_clunk_meets_every_request(void **state)
 {
     struct p9c *c = start_u(NULL, 2, 4);
@@ -143,7 +143,9 @@ static void a_clunk_meets_every_request(void **state)
         p9_wr32(&c->wr, 1);
         tag[1] = p9c_send(c, 1);
         rc = answer(c, 0, type, tag[0]);
-        assert_true(rc == 0 || rc == -EBADF);
+        /* A folder that is gone cannot be listed: the kernel's word. */
+        if (rc && !(rc == -ENOENT && type == P9_TREAD && !(i % 2)))
+            assert_int_equal(rc, -EBADF);
         assert_int_equal(answer(c, 1, P9_TREMOVE, tag[1]), 0);
         assert_int_equal(p9c_walk(c, ROOT, 1, "f"), -ENOENT);
         assert_int_equal(p9c_walk(c, ROOT, 1, "d"), -ENOENT);
