@@ -95,7 +95,7 @@ static uint8_t guest_type(struct listing *l, const struct p9_dirent *d)
     if (!s->cfg.model || !s->cfg.model->dirent_type_differs || d->type != DT_REG)
         return d->type;
     if (p9_fs_lookup(s, l->f->node, d->name, &n, &st))
-        return d->type;
+        return DT_UNKNOWN;
     p9_node_put(&s->nodes, n);
     return IFTODT(st.st_mode);
 }
