@@ -135,6 +135,21 @@ static void test_killed_in_between(void **state)
     stays_suspended();
 }
 
+/* An earlier save gave up on the guest, which may still suspend late and be resumed for that: but not
+ * once somebody has had it suspended on purpose. */
+static void test_late_guest_left(void **state)
+{
+    rule(OP_SAVE, true, "web");
+    left(KIND_SAVE, UNDO_SUSPENDED);
+    world_start();
+    assert_int_not_equal(world_read_undo(3)->job, 0);
+    save_saved(INTENT_SUSPENDED);
+    assert_int_equal(world_read_undo(3)->job, 0);
+    release();
+    pump(2500);
+    stays_suspended();
+}
+
 /* The end is in the log, the gate does not answer, and the warden is killed: one end all the same.
  */
 static void test_killed_after_end(void **state)
@@ -353,6 +368,7 @@ int main(void)
         T(test_no_record_not_left, "no record that it is left suspended: it is resumed"),
         T(test_killed_in_between, "a warden killed after COMMIT: it stays, and the next one says so"),
         T(test_slot_left, "a slot that says left is recorded and touched no more"),
+        T(test_late_guest_left, "the late guest of an earlier save stays suspended as well"),
         T(test_killed_after_end, "a warden killed after the end was recorded: no second end"),
         T(test_slot_left_domain_gone, "of one whose domain is gone meanwhile it says so"),
         T(test_resume, "resume: pin, record, act, end, without worker and parent"),
