@@ -23,7 +23,7 @@ struct p9_lock_owner {
     struct p9_lock_owner *next;
     struct p9_lock_use *uses;
     uint32_t busy;                  /* requests that are at it */
-    uint64_t turn;                  /* counts them, from 1 */
+    uint64_t turn;                  /* counts them */
 };
 
 /* That an owner locked through a fid. In two lists, each with the pointer that points to it. */
@@ -153,8 +153,7 @@ static int owner_new(struct p9_server *s, struct p9_fid *f, uint32_t pid,
     return 0;
 }
 
-/* The owner there is; or `new`, which is then in the table; or NULL.  It is busy then.  *turn: its
- * turn, or 0 if somebody else's is not over. */
+/* The owner there is; or `new`, which is then in the table; or NULL.  Busy, with its turn. */
 static struct p9_lock_owner *owner_get(struct p9_locks *t, struct p9_node *n, uint32_t pid,
                                        struct p9_lock_owner *new, uint64_t *turn)
 {
@@ -168,14 +167,17 @@ static struct p9_lock_owner *owner_get(struct p9_locks *t, struct p9_node *n, ui
     }
     o = *at;
     if (o) {
-        o->turn++;
-        *turn = o->busy++ ? 0 : o->turn;
+        o->busy++;
+        *turn = ++o->turn;
     }
     pthread_mutex_unlock(&t->lock);
     return o;
 }
 
-/* empty: at this turn the owner had no locks.  If nobody else had one since, it goes. */
+/*
+ * empty: at this turn the owner had no locks.  It goes, if no turn came later.  One that came
+ * before and set a lock meanwhile is not answered yet, so it may as well have been first.
+ */
 static void owner_put(struct p9_locks *t, struct p9_lock_owner *o, bool empty, uint64_t turn)
 {
     pthread_mutex_lock(&t->lock);

@@ -10,17 +10,18 @@ enum {
     ATIME_SET = 0x80, MTIME_SET = 0x100,
 };
 
-/* Without the privilege that keeps set-id bits over writes: so the server will run.  Its threads
- * inherit it, the fixture is run before they start. */
+/* Without the privileges that keep set-id bits over writes and open what the mode denies: so the
+ * server will run.  Its threads inherit it, the fixture is run before they start. */
 static int as_the_server(void **state)
 {
     capng_get_caps_process();
-    if (capng_have_capability(CAPNG_EFFECTIVE, CAP_FSETID)) {
-        capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_FSETID);
-        if (capng_apply(CAPNG_SELECT_CAPS)) {
-            print_error("cannot drop CAP_FSETID\n");
-            return -1;
-        }
+    if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_FSETID))
+        return 0;
+    capng_updatev(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_FSETID, CAP_DAC_OVERRIDE,
+                  CAP_DAC_READ_SEARCH, -1);
+    if (capng_apply(CAPNG_SELECT_CAPS)) {
+        print_error("cannot drop capabilities\n");
+        return -1;
     }
     return 0;
 }

@@ -341,6 +341,21 @@ static int read_status(struct p9c *c, const uint8_t *reply, int n)
     return p9_rd8(&rd);
 }
 
+/* On that ring, for the fid 1 + ring. */
+static void send_lock(struct p9c *c, unsigned int ring, int type, uint64_t start, uint64_t len,
+                      uint32_t pid)
+{
+    p9c_begin(c, P9_TLOCK);
+    p9_wr32(&c->wr, 1 + ring);
+    p9_wr8(&c->wr, (uint8_t)type);
+    p9_wr32(&c->wr, 0);
+    p9_wr64(&c->wr, start);
+    p9_wr64(&c->wr, len);
+    p9_wr32(&c->wr, pid);
+    p9c_str(c, "guest");
+    p9c_send(c, ring);
+}
+
 /* Both rings lock and unlock the same file for the same process and for two; whatever comes first,
  * at the end there is no lock, and no owner. */
 static void two_rings_may_lock_at_once(void **state)
@@ -350,17 +365,8 @@ static void two_rings_may_lock_at_once(void **state)
     int n;
 
     for (int i = 0; i < 2000; i++) {
-        for (unsigned int ring = 0; ring < 2; ring++) {
-            p9c_begin(c, P9_TLOCK);
-            p9_wr32(&c->wr, 1 + ring);
-            p9_wr8(&c->wr, i & 1 ? UN : WR);
-            p9_wr32(&c->wr, 0);
-            p9_wr64(&c->wr, 0);
-            p9_wr64(&c->wr, 0);
-            p9_wr32(&c->wr, i & 2 ? 100 : 100 + ring);
-            p9c_str(c, "guest");
-            p9c_send(c, ring);
-        }
+        for (unsigned int ring = 0; ring < 2; ring++)
+            send_lock(c, ring, i & 1 ? UN : WR, 0, 0, i & 2 ? 100 : 100 + ring);
         for (unsigned int ring = 0; ring < 2; ring++) {
             n = p9c_get(c, ring, reply, sizeof(reply));
             assert_int_equal(n, P9_HDR + 1);
@@ -377,6 +383,31 @@ static void two_rings_may_lock_at_once(void **state)
     assert_int_equal(p9c_clunk(c, 2), 0);
     assert_int_equal(c->server.locks.owners, 0);
     assert_int_equal(c->server.locks.uses, 0);
+    p9c_stop(c);
+}
+
+/* What one request is refused takes nothing from another one of the same process. */
+static void a_refusal_beside_a_lock_leaves_the_lock(void **state)
+{
+    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
+    struct p9c *c = start();
+    uint8_t reply[64];
+    int n, fd = openat(c->root_fd, "f", O_RDWR | O_CLOEXEC);
+
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &fl), 0);
+    for (int i = 0; i < 3000; i++) {
+        send_lock(c, 0, WR, 0, 1, 100);
+        send_lock(c, 1, WR, 5, 1, 100);
+        n = p9c_get(c, 0, reply, sizeof(reply));
+        assert_int_equal(read_status(c, reply, n), BLOCKED);
+        n = p9c_get(c, 1, reply, sizeof(reply));
+        assert_int_equal(read_status(c, reply, n), OK);
+        if (host_may(c, F_RDLCK, 5, 1))
+            fail_msg("the lock of round %d is gone", i);
+        assert_int_equal(lock(c, 1, UN, 0, 0, 100), OK);
+        assert_int_equal(c->server.locks.owners, 0);
+    }
+    close(fd);
     p9c_stop(c);
 }
 
@@ -406,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_new_session_frees_all),
         cmocka_unit_test(owners_have_a_limit_and_come_back),
         cmocka_unit_test(two_rings_may_lock_at_once),
+        cmocka_unit_test(a_refusal_beside_a_lock_leaves_the_lock),
         cmocka_unit_test(nothing_is_left_behind),
     };
 
