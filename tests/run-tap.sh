@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only
-# Runs TAP scripts, PARALLEL (2) at a time, shows failures and a count; exit status 1 if any test failed, if a
+# Runs TAP scripts, PARALLEL (4) at a time, shows failures and a count; exit status 1 if any test failed, if a
 # script ended badly or ran no test.
 set -u
 one() {
@@ -30,5 +30,5 @@ if [ "${1:-}" = --one ]; then
 fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-printf '%s\0' "$@" | xargs -0 -P "${PARALLEL:-2}" -n 1 "$0" --one "$dir"
+printf '%s\0' "$@" | xargs -0 -P "${PARALLEL:-4}" -n 1 "$0" --one "$dir"
 [ ! -e "$dir/failed" ] || { echo "FAILED: $(tr '\n' ' ' <"$dir/failed")"; exit 1; }

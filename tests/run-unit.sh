@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only
-# Runs unit test programs, PARALLEL (2) at a time: most of them wait rather than work. What one prints comes in one
+# Runs unit test programs, PARALLEL (4) at a time: most of them wait rather than work. What one prints comes in one
 # piece. Exit status 1 if any failed.
 set -u
 if [ "${1:-}" = --one ]; then
@@ -13,5 +13,5 @@ if [ "${1:-}" = --one ]; then
 fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-printf '%s\0' "$@" | xargs -0 -P "${PARALLEL:-2}" -n 1 "$0" --one "$dir"
+printf '%s\0' "$@" | xargs -0 -P "${PARALLEL:-4}" -n 1 "$0" --one "$dir"
 [ ! -e "$dir/failed" ] || { echo "FAILED: $(tr '\n' ' ' <"$dir/failed")"; exit 1; }

@@ -75,7 +75,8 @@ box_overlay() {
             mkdir -p "$tree/box/conformance/$side"
             find "$conformance/$side" -maxdepth 1 -type f -exec cp {} "$tree/box/conformance/$side/" \;
         done
-        cp "$top/tests/conformance/run.py" "$top/tests/conformance/differences.txt" "$top/doc/libxl.md" \
+        cp "$top/tests/conformance/run.py" "$top/tests/conformance/differences.txt" \
+            "$top/tests/conformance/slow.txt" "$top/doc/libxl.md" \
             "$tree/box/conformance/"
     fi
     echo "export MUST_WORK=${MUST_WORK:-0} ${BOX_ENV:-}" >"$tree/box/env"

@@ -27,7 +27,7 @@ END
 python3 /box/conformance/run.py /box/conformance backupd $CONF_SIDES >results
 status=$?
 mkdir -p "/disk/.put/$BOX_CASE"
-cp -f results ./*.trace ./*.log "/disk/.put/$BOX_CASE/"
+cp -f results ./*.trace ./*.log ./*.times "/disk/.put/$BOX_CASE/"
 
 what=
 why=
