@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "parent/event/core.h"
+#include "tests/unit/fds.h"
 
 static libxl_ctx *ctx;
 static libxl__gc tgc[1];
@@ -28,18 +28,6 @@ static char last_log[1024];
 static int disasters;
 static libxl_event *last_event;
 static int fds_before;
-
-static inline int count_fds(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int n = 0;
-
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
 
 static inline void take_log(void *user, int level, const char *msg)
 {

@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,24 +22,13 @@
 #include <unistd.h>
 
 #include "lib/lib.h"
+#include "tests/unit/fds.h"
 
 static libxl_ctx *ctx;
 static libxl__gc tgc[1];
 static char last_log[1024];                     /* of WARN and above */
 static int last_log_level;
 static int fds_before;
-
-static inline int count_fds(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int n = 0;
-
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
 
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static inline void test_vmessage(xentoollog_logger *logger, xentoollog_level level, int errnoval,

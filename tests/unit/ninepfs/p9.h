@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "tests/ninepfs/client.h"
+#include "tests/unit/fds.h"
 
 #define ROOT 0u                     /* the fid that start_l attaches */
 
@@ -54,19 +54,6 @@ static inline void host_text(struct p9c *c, const char *name, char *buf, size_t 
     assert_true(r >= 0);
     buf[r] = 0;
     close(fd);
-}
-
-/* How many descriptors this process has. */
-static inline int count_fds(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int n = 0;
-
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
 }
 
 #endif
