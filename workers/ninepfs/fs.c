@@ -232,6 +232,18 @@ int p9_fs_link_check(struct p9_server *s, const struct p9_link *l, const struct 
     return 0;
 }
 
+void p9_fs_names_lock(struct p9_server *s)
+{
+    if (s->cfg.limits && s->cfg.limits->removed)
+        pthread_mutex_lock(&s->names_lock);
+}
+
+void p9_fs_names_unlock(struct p9_server *s)
+{
+    if (s->cfg.limits && s->cfg.limits->removed)
+        pthread_mutex_unlock(&s->names_lock);
+}
+
 int p9_fs_unlink(struct p9_server *s, struct p9_node *dir, const char *name, int at_flags)
 {
     const struct p9_limits *limits = s->cfg.limits;
@@ -239,6 +251,7 @@ int p9_fs_unlink(struct p9_server *s, struct p9_node *dir, const char *name, int
     struct stat st;
     int rc;
 
+    p9_fs_names_lock(s);
     if (limits && limits->removed) {
         /* Held across the act, so that it is known what went. */
         rc = p9_fs_lookup(s, dir, name, &n, NULL);
@@ -251,6 +264,7 @@ int p9_fs_unlink(struct p9_server *s, struct p9_node *dir, const char *name, int
     if (!rc && n)
         limits->removed(s, n, &st);
 out:
+    p9_fs_names_unlock(s);
     p9_node_put(&s->nodes, n);
     return rc;
 }

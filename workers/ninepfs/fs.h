@@ -90,6 +90,10 @@ int p9_fs_created(struct p9_req *q, const struct p9_fid *dir, int fd, mode_t mod
 /* Does the name still lead to the node?  -ENOENT if not.  st (may be NULL): the host's. */
 int p9_fs_link_check(struct p9_server *s, const struct p9_link *l, const struct p9_node *n,
                      struct stat *st);
+/* Where files are counted, what a name stands for must not change between the look at it and the
+ * act: held while a name is made, moved or removed.  Nothing where they are not. */
+void p9_fs_names_lock(struct p9_server *s);
+void p9_fs_names_unlock(struct p9_server *s);
 /* unlinkat with the limits' accounts kept.  -ENOTEMPTY, -EISDIR, -ENOTDIR as the kernel says. */
 int p9_fs_unlink(struct p9_server *s, struct p9_node *dir, const char *name, int at_flags);
 

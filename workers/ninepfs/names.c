@@ -90,12 +90,14 @@ int p9_make(struct p9_req *q, struct p9_fid *dir, const char *name, mode_t mode,
                              S_ISDIR(want.st_mode) || S_ISLNK(want.st_mode) ? 4096 : 0, 1);
     if (rc)
         return rc;
+    p9_fs_names_lock(s);
     rc = make_host(s, dir->node, name, &want, target, &noted);
     if (!rc) {
         rc = adopt(q, dir, name, &want, noted, n);
         if (rc)
             unlinkat(dir->node->fd, name, S_ISDIR(want.st_mode) ? AT_REMOVEDIR : 0);
     }
+    p9_fs_names_unlock(s);
     if (limits)
         limits->settle(s, &charge, !rc, rc ? -1 : (*n)->fd);
     return rc;
@@ -111,9 +113,11 @@ int p9_make_link(struct p9_req *q, struct p9_node *file, struct p9_node *dir, co
     /* Safe if the guest lies, because the link that is followed is our own descriptor's: the source
      * is the very inode, whatever stands at its old name now.  The kernel follows no second one. */
     p9_fs_fd_name(file->fd, num);
+    p9_fs_names_lock(q->s);
     if (linkat(q->s->cfg.proc_fd, num, dir->fd, name, AT_SYMLINK_FOLLOW) < 0)
-        return -errno;
-    return 0;
+        rc = -errno;
+    p9_fs_names_unlock(q->s);
+    return rc;
 }
 
 /* ---------- moving */
@@ -157,6 +161,7 @@ int p9_rename(struct p9_req *q, struct p9_node *odir, const char *oname, struct 
     to = p9_link_new(&s->fids, ndir, nname);
     if (!to)
         return -ENOMEM;
+    p9_fs_names_lock(s);
     if (limits && limits->removed)
         rc = find_victim(s, odir, oname, ndir, nname, &victim, &st);
     if (!rc && renameat(odir->fd, oname, ndir->fd, nname) < 0)
@@ -166,6 +171,7 @@ int p9_rename(struct p9_req *q, struct p9_node *odir, const char *oname, struct 
         if (victim)
             limits->removed(s, victim, &st);
     }
+    p9_fs_names_unlock(s);
     p9_node_put(&s->nodes, victim);
     p9_link_put(&s->fids, to);
     return rc;

@@ -10,6 +10,7 @@
 #define MOAT_NINEPFS_NODE_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -25,7 +26,8 @@ struct p9_node {
     uint32_t opens;                 /* fids that have it open: limits.c deletes no such file */
     struct p9_node *next;           /* in its bucket, or in the list of free ones */
     /* limits.c's own, under its lock */
-    uint64_t charged;               /* bytes of an unlinked file that are still counted */
+    int64_t counted;                /* bytes that are counted for it, if `known` */
+    bool known, gone;               /* gone: it has no name any more */
 };
 
 #define P9_NODE_BUCKETS 1024u       /* a power of two */

@@ -194,7 +194,9 @@ static int make(struct p9_req *q, struct p9_fid *dir, const char *name, int flag
         rc = limits->reserve(s, &charge, dir->node, 0, 1);
     if (rc)
         return rc;
+    p9_fs_names_lock(s);
     fd = p9_fs_create(s, dir->node, name, flags, mode);
+    p9_fs_names_unlock(s);
     if (fd >= 0) {
         rc = adopt(q, dir, fd, mode, gid, n);
         if (rc) {

@@ -65,6 +65,7 @@ int p9_server_init(struct p9_server *s, const struct p9_config *cfg)
 
     /* None of these can fail with glibc and these attributes. */
     p9_mutex_init(&s->lock);
+    p9_mutex_init(&s->names_lock);
     pthread_cond_init(&s->changed, NULL);
     p9_nodes_init(&s->nodes, s->cfg.max_nodes);
     s->nodes.gone = node_gone;
@@ -191,5 +192,6 @@ void p9_server_free(struct p9_server *s)
         free(s->ring[i]);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->names_lock);
     close(s->stop_fd);
 }

@@ -5,7 +5,9 @@
  *
  * Locks.  Each is held for a few lines, never across a system call on a file, and none while
  * another one of this list is taken: s->lock (session and requests in flight), fids.lock,
- * nodes.lock, limits' own.  dir_lock of an open folder comes before all of them (fid.h).
+ * nodes.lock, limits' own.  dir_lock of an open folder comes before all of them (fid.h).  Where
+ * files are counted, two more are held across system calls: names_lock (fs.h), and before it that
+ * of who deletes files to make room (limits.c).
  */
 #ifndef MOAT_NINEPFS_SERVER_H
 #define MOAT_NINEPFS_SERVER_H
@@ -148,7 +150,7 @@ struct p9_server {
     bool resetting;                 /* a Tversion waits for the other rings, or is being done */
     bool stopping;
     unsigned int waiters;           /* threads that wait for a request's end */
-    void *limits_state;             /* of cfg.limits */
+    pthread_mutex_t names_lock;     /* p9_fs_names_lock */
     p9_handler *handler[P9_U + 1][256];
 };
 
