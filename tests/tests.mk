@@ -29,6 +29,8 @@ include tests/sim/sim.mk
 include tests/hostile/hostile.mk
 # The comparison with libxenlight.
 include tests/conformance/conformance.mk
+# The 9pfs server in the box.
+include tests/ninepfs/ninepfs.mk
 
 define unit_area
 unit_help_$(1) := $$(call obj,$$(filter-out $$(unit_c),$$(wildcard tests/unit/$(1)/*.c)))
@@ -112,7 +114,7 @@ STAGE := build/stage
 stage: all
 	rm -rf $(STAGE)
 	$(MAKE) --no-print-directory install DESTDIR=$(STAGE) > /dev/null
-check-box: stage stage-examples hostile conformance
+check-box: stage stage-examples stage-ninepfs hostile conformance
 	tests/box/fetch.sh
 	tests/box/check.sh $(T)
 box-shell: stage

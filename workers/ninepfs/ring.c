@@ -131,7 +131,7 @@ int p9_ring_in_iov(const struct p9_ring *r, uint32_t off, uint32_t len, struct i
 
 void p9_ring_publish(struct p9_ring *r, uint32_t len)
 {
-    r->in_prod += len;
+    store(&r->in_prod, r->in_prod + len);
     store(&r->intf->in_prod, r->in_prod);
     r->rang = 1;
 }
@@ -152,6 +152,16 @@ uint32_t p9_ring_peek_prod(const struct p9_ring *r)
 uint32_t p9_ring_done(const struct p9_ring *r)
 {
     return load(&r->out_cons);
+}
+
+uint32_t p9_ring_published(const struct p9_ring *r)
+{
+    return load(&r->in_prod);
+}
+
+int p9_ring_taken(const struct p9_ring *r, uint32_t upto)
+{
+    return (int32_t)(load(&r->intf->in_cons) - upto) >= 0;
 }
 
 /* ---------- eventfds */

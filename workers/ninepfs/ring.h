@@ -46,17 +46,21 @@ struct p9_ring_ops {
 
 /* eventfds; event_fd is read, notify_fd written. */
 extern const struct p9_ring_ops p9_ring_eventfd;
+/* An event channel: both descriptors are one open /dev/xen/evtchn that has this one port, which is
+ * set with p9_ring_set_port before the first wait. */
+extern const struct p9_ring_ops p9_ring_evtchn;
 
 struct p9_ring {
     struct p9_ring_intf *intf;
     uint8_t *in, *out;
     uint32_t size, mask;            /* of one half */
-    uint32_t in_prod;               /* ours: published */
+    uint32_t in_prod;               /* ours: published; other threads load it */
     uint32_t out_cons;              /* ours: up to here requests are done; other threads load it */
     uint32_t out_prod;              /* the peer's, as loaded and checked last */
     const struct p9_ring_ops *ops;
     int event_fd, notify_fd, stop_fd;   /* borrowed */
     uint32_t port;                  /* of an event channel */
+    int masked;                     /* it rang and is silent until we wait again */
     int rang;                       /* published or consumed since the last notify */
 };
 
@@ -68,6 +72,12 @@ struct p9_ring {
  */
 int p9_ring_init(struct p9_ring *r, struct p9_ring_intf *intf, void *data, unsigned int order,
                  const struct p9_ring_ops *ops, int event_fd, int notify_fd, int stop_fd);
+
+/* The local port of the event channel. */
+static inline void p9_ring_set_port(struct p9_ring *r, uint32_t port)
+{
+    r->port = port;
+}
 
 /* Loads the peer's out_prod, once.  0, *bytes: queued and not yet consumed; -EPROTO: more than a
  * ring holds. */
@@ -97,5 +107,9 @@ int p9_ring_notify(struct p9_ring *r);
 /* For other threads (Tflush): where the peer's queue ends now, and how far this ring has got. */
 uint32_t p9_ring_peek_prod(const struct p9_ring *r);
 uint32_t p9_ring_done(const struct p9_ring *r);
+/* For other threads, too: up to where replies are published, and whether the peer has taken them
+ * up to there (by what it says, which may be a lie). */
+uint32_t p9_ring_published(const struct p9_ring *r);
+int p9_ring_taken(const struct p9_ring *r, uint32_t upto);
 
 #endif

@@ -7,6 +7,7 @@
  * itself dropped by a Tflush of its own tag.  Everything that waits here ends with `stopping`.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "workers/ninepfs/server.h"
@@ -185,6 +186,37 @@ static void wait_for(struct p9_req *q, struct p9_req *other)
     s->waiters--;
 }
 
+#define TAKEN_MS 1000               /* a peer that takes no replies harms itself */
+
+/*
+ * Rings are read by the peer in any order.  An Rflush frees the old tag: were it read before an old
+ * reply that waits in another ring, that reply would be taken for the next request's of the tag
+ * (Linux looks only at the tag).  So what is published elsewhere is taken first.
+ */
+static void wait_taken(struct p9_req *q)
+{
+    struct p9_server *s = q->s;
+    struct pollfd stop = { .fd = s->stop_fd, .events = POLLIN };
+    int ms = 0;
+
+    for (unsigned int i = 0; i < s->nrings; i++) {
+        struct p9_ring *ring = &s->ring[i]->ring;
+        uint32_t upto = p9_ring_published(ring);
+
+        if (s->ring[i] == q || p9_ring_taken(ring, upto))
+            continue;
+        /* Its own bell may come only at its batch's end.  Should it fail, that thread will see. */
+        ring->ops->notify(ring);
+        while (ms < TAKEN_MS && !p9_ring_taken(ring, upto)) {
+            if (poll(&stop, 1, 1) > 0) {
+                q->lost = 1;
+                return;
+            }
+            ms++;
+        }
+    }
+}
+
 int p9_op_flush(struct p9_req *q)
 {
     struct p9_server *s = q->s;
@@ -211,5 +243,7 @@ int p9_op_flush(struct p9_req *q)
     if (s->stopping)
         q->lost = 1;
     pthread_mutex_unlock(&s->lock);
+    if (!dropped && !q->lost)
+        wait_taken(q);
     return dropped || q->lost ? P9_NO_REPLY : 0;
 }

@@ -118,6 +118,29 @@ static void rflush_comes_after_the_reply_of_the_other_ring(void **state)
     p9c_stop(c);
 }
 
+/* Otherwise a guest that reads ring 1 first uses the tag again, and takes the old reply for the new
+ * one. */
+static void rflush_comes_after_the_old_reply_is_taken_from_the_other_ring(void **state)
+{
+    struct p9c *c = start_l(NULL, 2, 1);
+    uint16_t old = send_getattr(c, 0), flush;
+    uint8_t type;
+
+    for (int i = 0; i < 5000 && p9c_in_prod(&c->ring[0]) == c->ring[0].in_cons; i++)
+        usleep(1000);
+    flush = send_flush(c, 1, old);
+    assert_true(quiet(c, 1));
+    assert_int_equal(next_tag(c, 0, &type), old);
+    assert_int_equal(next_tag(c, 1, &type), flush);
+    assert_int_equal(type, P9_TFLUSH + 1);
+
+    /* Who never takes it is answered all the same. */
+    old = send_getattr(c, 0);
+    flush = send_flush(c, 1, old);
+    assert_int_equal(next_tag(c, 1, &type), flush);
+    p9c_stop(c);
+}
+
 /* What was answered before a Tflush, in the same batch, is not held back while that waits. */
 static void replies_before_a_flush_that_waits_have_their_bell(void **state)
 {
@@ -509,6 +532,7 @@ int main(void)
         cmocka_unit_test(malformed_requests_are_the_guests_error),
         cmocka_unit_test(a_flush_of_what_is_answered_is_answered),
         cmocka_unit_test(rflush_comes_after_the_reply_of_the_other_ring),
+        cmocka_unit_test(rflush_comes_after_the_old_reply_is_taken_from_the_other_ring),
         cmocka_unit_test(replies_before_a_flush_that_waits_have_their_bell),
         cmocka_unit_test(a_request_flushed_before_it_was_read_is_dropped),
         cmocka_unit_test(a_flush_that_waits_is_dropped_by_its_own_flush),
