@@ -179,9 +179,10 @@ static bool unasked(const struct ipc_chan *ch, struct ipc_frame *f)
     }
     if (ipc_decode(f, &m))
         return false;
-    if (f->type == MSG_XS_RELEASED)
+    if (f->type == MSG_XS_RELEASED) {
+        w.released = true;
         watches_changed();
-    else if (f->type == MSG_XS_REFUSED)
+    } else if (f->type == MSG_XS_REFUSED)
         gate_refused(f->job, &m.refused);
     else if (f->type == MSG_XS_DESTROYED)
         job_xs_destroyed(f->job, &m.xs);
@@ -338,6 +339,10 @@ static noreturn void loop(void)
         else if (errno != EINTR)
             warden_die("ppoll failed");
         watches_run();
+        if (w.released) {               /* a guest that suspends late need not wait for the tick */
+            w.released = false;
+            undo_tick();
+        }
         if (now_ms() - last >= TICK_MS) {
             last = now_ms();
             w.refused -= w.refused > 0;     /* what crosses on the way must not add up over years */

@@ -82,6 +82,7 @@ extern struct warden {
     } arenas[JOBS_MAX];             /* one per slot of jobs[], HV_BULK_MAX bytes, sealed */
     uint32_t last_job;
     uint32_t refused; /* messages of the parent, in a state where they are not legal; decays */
+    bool released;                  /* the gate says that some domain was shut down or is gone */
     bool dying;
 } w;
 

@@ -128,6 +128,9 @@ for when in INTENT STARTED CONFIG MEMORY STATE SYNC SAVED; do
         like "$out" '^DONE 1 -22 save of web: the operator ended it' \
             "half-close at $when of save $flags: DONE comes, aborted"
         wait_until 3 sh -c '! pgrep -x save'
+        # A guest that had taken note of the request suspends late, and is resumed for it.
+        sleep 0.2
+        wait_until 5 sh -c "simctl state 1 | grep -q 'shutdown=-'"
         domain 1 - "half-close at $when of save $flags: the guest runs"
     done
 done

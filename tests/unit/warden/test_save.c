@@ -265,7 +265,7 @@ static void test_abort_undoes_at_once(void **state)
     assert_int_equal(count("cancel"), 0);
 }
 
-static void test_late_suspend(void **state)
+static void late_suspend(bool told)
 {
     struct msg_ABORT a = {.cause = CAUSE_GUEST_TIMEDOUT};
 
@@ -282,8 +282,20 @@ static void test_late_suspend(void **state)
     assert_int_equal(t.verdict.rc, -8);
     assert_int_equal(count("hv resume 5"), 0);
     dom(5)->flags |= 4u | 2u << 16;     /* it had acknowledged */
-    pump(2500);
+    if (told)
+        assert_int_equal(ipc_send(&t.gate, MSG_XS_RELEASED, 0, NULL, NULL, 0), 0);
+    pump(told ? 300 : 2500);
     assert_int_equal(count("hv resume 5"), 1);
+}
+
+static void test_late_suspend(void **state)
+{
+    late_suspend(false);
+}
+
+static void test_late_suspend_told(void **state)
+{
+    late_suspend(true);
 }
 
 static void test_abandon(void **state)
@@ -455,6 +467,7 @@ int main(void)
         T(test_worker_failed, "a worker's error resumes the guest"),
         T(test_abort_undoes_at_once, "ABORT undoes at once; the pin stays until the worker is dead"),
         T(test_late_suspend, "a guest that suspends after the time-out is resumed"),
+        T(test_late_suspend_told, "at once if xenstore tells of it"),
         T(test_abandon, "without COMMIT the guest is resumed, not destroyed"),
         T(test_no_record_no_suspend, "no record, no suspend"),
         T(test_no_record_no_destroy, "no record, no destroy: the guest is resumed"),
