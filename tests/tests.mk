@@ -89,6 +89,8 @@ fuzz: fuzz-bin $(B)/protocol
 
 fuzz_more_fuzz_json = $(B)/libworker.a
 fuzz_libs_fuzz_json = $(XENGUEST_LIBS) $(shell $(PKG) --libs json-c)
+fuzz_more_fuzz_p9_decode = $(call obj,tests/ninepfs/client.c) $(B)/libninepfs.a
+fuzz_more_fuzz_p9_ring = $(fuzz_more_fuzz_p9_decode)
 fuzz_libs_fuzz_conf = $(shell $(PKG) --libs inih)
 fuzz_libs_fuzz_audit = $(shell $(PKG) --libs json-c libsodium)
 define fuzz_program
@@ -101,7 +103,7 @@ $(foreach f,$(notdir $(FUZZ)),$(eval $(call fuzz_program,$(f))))
 # ---- figures
 
 .PHONY: bench
-bench: stage sim $(S)/bench_inproc $(addprefix $(S)/bench_,loop osevent_moat osevent_libxl)
+bench: stage sim $(S)/bench_inproc $(addprefix $(S)/bench_,loop p9 osevent_moat osevent_libxl)
 	$(S)/bench_loop
 	tests/bench/native.sh
 	tests/box/fetch.sh

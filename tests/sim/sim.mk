@@ -35,6 +35,11 @@ $(S)/bench_loop: $(B)/obj/tests/bench/bench_loop.o $(B)/libapi.a $(B)/libcore.a
 	$(call say,LD $@)
 	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ $(shell $(PKG) --libs xentoollog) -lpthread
 
+$(S)/bench_p9: $(B)/obj/tests/bench/bench_p9.o $(B)/obj/tests/ninepfs/client.o $(B)/libninepfs.a
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) -pie $(LDFLAGS) $^ -o $@ -lpthread
+
 # One source, once for each library.
 $(S)/bench_osevent_moat: $(B)/obj/tests/bench/bench_osevent.o $(B)/lib/libmoat.a
 	@mkdir -p $(@D)
@@ -77,7 +82,7 @@ $(S)/lib_app_static: tests/sim/lib_app.c $(B)/lib/libmoat.a include/moat/libxl_e
 	$(call say,LD $@)
 	$(Q)$(CC) $(APP_CFLAGS) -pie $(LDFLAGS) $< -o $@ $(B)/lib/libmoat.a $(LIB_LIBS)
 
-sim: $(S)/bench_inproc $(S)/bench_hello $(S)/lib_app $(S)/lib_app_static
+sim: $(S)/bench_inproc $(S)/bench_hello $(S)/bench_p9 $(S)/lib_app $(S)/lib_app_static
 
 # What the unit tests of the simulation link besides the archives.
 unit_more_sim := $(sim_hv) $(sim_host) $(call sim_obj,foreignmemory_sim.c xencall_inproc.c)
