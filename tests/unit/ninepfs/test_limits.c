@@ -367,7 +367,7 @@ static void a_write_that_cannot_fit_deletes_nothing(void **state)
 {
     struct p9_quota_config qc = { .max_space = 32 * KIB, .auto_delete = true };
     struct lim l = start_with(&qc, NULL, 1);
-    char name[8];
+    char name[16];
 
     for (int i = 0; i < 3; i++) {
         snprintf(name, sizeof(name), "f%d", i);
@@ -468,7 +468,7 @@ static void rings_together_never_pass_a_limit(bool auto_delete)
                                   .auto_delete = auto_delete };
     struct lim l = start_with(&qc, NULL, 4);
     unsigned int seed = 7, refused = 0, done = 0;
-    char name[8];
+    char name[16];
     int64_t space, files;
 
     for (uint32_t i = 0; i < 4; i++) {
