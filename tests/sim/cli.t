@@ -112,11 +112,11 @@ ln -s /dev/null "$home/link"
 exits 1 "FILE is a link" backupd save -c --force web "$home/link"
 rm "$home/link"
 
+simctl set 1 suspend-ms=900
 (
-    sleep 0.3
+    wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ -n \"\$(pids_of worker)\" ]"
     kill -9 "$(pids_of worker)"
 ) &
-simctl set 1 suspend-ms=900
 exits 4 "the worker died" backupd save -c web "$home/died.img"
 simctl set 1 suspend-ms=5
 wait
@@ -193,7 +193,9 @@ for signal in INT TERM KILL; do
         is "$st" 1 "SIG$signal: exit status 1"
         like "$(cat "$SIM/err")" 'ending the save, its domain goes on' "SIG$signal: says what it does"
         like "$(cat "$SIM/err")" 'save of web: the operator ended it' "SIG$signal: and how it ended"
-        is "$(field 1 shutdown)" - "SIG$signal: the guest runs when the command has ended"
+        # One that had taken note of the request suspends late, and is resumed for it.
+        wait_until 3 sh -c ". '$TOP/tests/sim/lib.sh'; [ \"\$(field 1 shutdown)\" = - ]"
+        ok $? "SIG$signal: the guest runs soon after the command has ended"
     fi
     wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ -z \"\$(pids_of worker)\" ]"
     wait_until 10 sh -c ". '$TOP/tests/sim/lib.sh'; [ \"\$(field 1 shutdown)\" = - ]"
