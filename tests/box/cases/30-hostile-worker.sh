@@ -43,8 +43,8 @@ expected() {
     done | grep -q yes
 }
 
-# attack NAME MODE [ERE]: performs it; its output must match.
-attack() {
+# perform NAME MODE [ERE]: true if it ended as it must, and its output matches.
+perform() {
     line=$($save list | grep "^$1	$2	")
     expect=$(echo "$line" | cut -f 3)
     promise=$(echo "$line" | cut -f 5)
@@ -55,8 +55,29 @@ attack() {
     wait_for 20 no_worker || fail "$1 ($2): no worker is left" "$(ps)"
     wait_for 20 audit_settled || fail "$1 ($2): its end is in the audit log"
     grep '"what":"end"' "$audit_log" | tail -n 1 >/tmp/end
-    if [ -n "$expect" ] && [ $status -ne 0 ] && expected "$expect" /tmp/end && [ ! -e "$images/image" ] &&
-        ! echo "$output" | grep -q BREACH && echo "$output" | grep -Eq -e "${3:-.}"; then
+    [ -n "$expect" ] && [ $status -ne 0 ] && expected "$expect" /tmp/end && [ ! -e "$images/image" ] &&
+        ! echo "$output" | grep -q BREACH && echo "$output" | grep -Eq -e "${3:-.}"
+}
+
+# Xen's own word that the guest's processor was lost, which no hypercall of a worker's could bring about: the emulator
+# does that now and then to a guest whose writes are being logged, xl's own live saves included.
+emulator_lost_it() {
+    xl dmesg | grep -q "d${domid}v[0-9]* Triple fault"
+}
+
+# attack NAME MODE [ERE]: performs it, with a new guest once more if the emulator has lost this one meanwhile.
+attack() {
+    good=0
+    perform "$@" || good=1
+    if [ $good -ne 0 ] && emulator_lost_it; then
+        diag "$1 ($2): the guest had a triple fault (emulation): once more, with a new one"
+        guest_destroy "$guest"
+        rm -f /run/xen/domid-history
+        guest_create pvh || done_testing
+        good=0
+        perform "$@" || good=1
+    fi
+    if [ $good -eq 0 ]; then
         pass "$1 ($2): $promise"
     else
         fail "$1 ($2): $promise" "wanted: $expect; exit status $status" "$output" "$(cat /tmp/end)"
