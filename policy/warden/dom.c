@@ -185,6 +185,17 @@ bool dom_suspended(const struct dom_info *info)
     return info->shutdown && !info->dying && info->reason == SHUTDOWN_suspend;
 }
 
+uint32_t dom_state(const struct dom_info *info, uint32_t *reason)
+{
+    *reason = 0;
+    if (info->dying)
+        return DOMAIN_GONE;
+    if (!info->shutdown)
+        return DOMAIN_RUNNING;
+    *reason = info->reason;
+    return dom_suspended(info) ? DOMAIN_SUSPENDED : DOMAIN_SHUTDOWN;
+}
+
 /* safe if the caller lies, because the handle is compared right before, and Xen cannot give the
  * domid away between the two while the domain is pinned. */
 static int act(const struct dom *d, enum hv_row row)

@@ -46,6 +46,9 @@ int dom_width(const struct dom_info *info, uint32_t *width);        /* 64 or 32 
 /* True if shut down with reason suspend, which is what a save waits for and a resume needs. */
 bool dom_suspended(const struct dom_info *info);
 
+/* enum domain_state, and the SHUTDOWN_* reason of one that is shut down, else 0. */
+uint32_t dom_state(const struct dom_info *info, uint32_t *reason);
+
 /* Acts.  0 or -errno; -ESRCH: gone, or another domain. */
 int dom_pause(const struct dom *d);
 int dom_unpause(const struct dom *d);

@@ -54,15 +54,11 @@ static void suspend(struct job *j)
 
 static void state(struct job *j)
 {
-    struct msg_STATE_IS m = {.state = DOMAIN_RUNNING};
+    struct msg_STATE_IS m = {.state = DOMAIN_GONE};
     struct dom_info info;
 
-    if (dom_same(&j->dom, &info) || info.dying) {
-        m.state = DOMAIN_GONE;
-    } else if (info.shutdown) {
-        m.state = dom_suspended(&info) ? DOMAIN_SUSPENDED : DOMAIN_SHUTDOWN;
-        m.reason = info.reason;
-    }
+    if (!dom_same(&j->dom, &info))
+        m.state = dom_state(&info, &m.reason);
     if (m.state == DOMAIN_SUSPENDED && j->state == JOB_SUSPENDING) {
         j->call.saw |= SAW_SUSPEND;
         j->call.phase = HV_AFTER;

@@ -71,15 +71,14 @@ static void say(struct watch *o, uint32_t state, uint32_t reason)
 static void look(struct watch *o)
 {
     struct dom_info info;
-    uint32_t state, reason;
+    uint32_t state = DOMAIN_GONE, reason = 0;
     int rc = o->gone ? -ESRCH : dom_same(&o->dom, &info);
 
     if (rc && rc != -ESRCH)
         return;                     /* the hypervisor did not tell: again when all are looked at */
-    o->gone = rc || info.dying;
-    state = o->gone ? DOMAIN_GONE : !info.shutdown ? DOMAIN_RUNNING :
-            dom_suspended(&info) ? DOMAIN_SUSPENDED : DOMAIN_SHUTDOWN;
-    reason = state == DOMAIN_SUSPENDED || state == DOMAIN_SHUTDOWN ? info.reason : 0;
+    if (!rc)
+        state = dom_state(&info, &reason);
+    o->gone = state == DOMAIN_GONE;
     o->blocked = false;
     if (o->state == DOMAIN_GONE)
         done(o, "");                /* there was no room for it */
